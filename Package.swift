@@ -1,0 +1,70 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Layers from the bottom up; arrows point down only (docs/architecture.md, enforced by TidyTests).
+let swiftSettings: [SwiftSetting] = [
+    .swiftLanguageMode(.v5),
+]
+
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+}
+
+let package = Package(
+    name: "guise",
+    products: [
+        .executable(name: "guise", targets: ["guise"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    ],
+    targets: [
+        // base
+        .target(name: "CHost"),
+        module("Host", ["CHost"]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        // core
+        module("SavedState", ["Host"]),
+        module("GuestMemory", ["Host", "CHost", "SavedState"]),
+        module("Bus", ["GuestMemory", "SavedState"]),
+        module("SoftFloat"),
+        module("ISA"),
+        module("IR", ["ISA"]),
+        module("Translator", ["IR", "SoftFloat", "GuestMemory", "Host", "CHost"]),
+        // fronts
+        module("GuestRISCV", ["ISA", "IR", "SoftFloat", "Translator", "SavedState"]),
+        // engines
+        module("TranslatedCPU", ["Translator", "GuestRISCV", "GuestMemory", "Bus", "SavedState", "Host", "CHost"]),
+        // devices
+        module("Devices", ["Bus", "GuestMemory", "SavedState", "Host", "CHost"]),
+        // techniques
+        module("Machines", ["Devices", "Bus", "GuestMemory", "SavedState", "TranslatedCPU", "GuestRISCV", "Host", "CHost", "CZstd"]),
+        module("LinuxPrograms", ["TranslatedCPU", "GuestRISCV", "Host", "CHost"]),
+        // app
+        .executableTarget(
+            name: "guise",
+            dependencies: [
+                "Machines", "LinuxPrograms", "TranslatedCPU", "Host",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: swiftSettings
+        ),
+        // tests
+        tests("SavedStateTests", ["SavedState"]),
+        tests("GuestMemoryTests", ["GuestMemory"]),
+        tests("BusTests", ["Bus"]),
+        tests("SoftFloatTests", ["SoftFloat"]),
+        tests("ISATests", ["ISA"]),
+        tests("IRTests", ["IR"]),
+        tests("TranslatorTests", ["Translator", "IR"]),
+        tests("GuestRISCVTests", ["GuestRISCV", "Translator", "TranslatedCPU"]),
+        tests("DevicesTests", ["Devices"]),
+        tests("MachinesTests", ["Machines"]),
+        tests("LinuxProgramsTests", ["LinuxPrograms"]),
+        tests("TidyTests", []),
+    ]
+)
