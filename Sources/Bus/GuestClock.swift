@@ -73,6 +73,15 @@ public final class GuestClock: Savable, @unchecked Sendable {
         base.wrappingAdd(nanoseconds, ordering: .releasing)
     }
 
+    /// Moves the counter to a value the guest wrote. Afterwards `jumped` is called.
+    public func set(ticks: UInt64) {
+        base.wrappingAdd(ticks &* (1_000_000_000 / frequencyHz) &- nanoseconds, ordering: .releasing)
+        jumped?()
+    }
+
+    /// Called after `set`, so that deadlines can be counted again. Set once, before the machine runs.
+    public var jumped: (@Sendable () -> Void)?
+
     /// Moves a manual clock forward by timebase ticks.
     public func advance(ticks: UInt64) { advance(nanoseconds: ticks &* (1_000_000_000 / frequencyHz)) }
 
