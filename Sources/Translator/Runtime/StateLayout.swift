@@ -53,7 +53,7 @@ public enum StateLayout {
     /// 16 × UInt64 spill slots.
     public static let spill = 608
     public static let spillCount = 16
-    /// 2 × UInt64 scratch for thunks.
+    /// 4 × UInt64: operands, result and operation word of an out-of-line float operation.
     public static let scratch = 736
 
     // MARK: front
