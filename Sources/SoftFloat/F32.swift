@@ -72,14 +72,14 @@ public enum F32 {
 
     /// The smaller of `a` and `b` by `rule`.
     public static func min(
-        _ a: UInt32, _ b: UInt32, _ rule: MinMaxRule = .number, _ env: inout FloatEnvironment
+        _ a: UInt32, _ b: UInt32, _ rule: MinMaxRule, _ env: inout FloatEnvironment
     ) -> UInt32 {
         UInt32(truncatingIfNeeded: Core.minMax(UInt64(a), UInt64(b), wantsMax: false, rule, &env))
     }
 
     /// The larger of `a` and `b` by `rule`.
     public static func max(
-        _ a: UInt32, _ b: UInt32, _ rule: MinMaxRule = .number, _ env: inout FloatEnvironment
+        _ a: UInt32, _ b: UInt32, _ rule: MinMaxRule, _ env: inout FloatEnvironment
     ) -> UInt32 {
         UInt32(truncatingIfNeeded: Core.minMax(UInt64(a), UInt64(b), wantsMax: true, rule, &env))
     }

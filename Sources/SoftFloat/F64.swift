@@ -68,14 +68,14 @@ public enum F64 {
 
     /// The smaller of `a` and `b` by `rule`.
     public static func min(
-        _ a: UInt64, _ b: UInt64, _ rule: MinMaxRule = .number, _ env: inout FloatEnvironment
+        _ a: UInt64, _ b: UInt64, _ rule: MinMaxRule, _ env: inout FloatEnvironment
     ) -> UInt64 {
         Core.minMax(a, b, wantsMax: false, rule, &env)
     }
 
     /// The larger of `a` and `b` by `rule`.
     public static func max(
-        _ a: UInt64, _ b: UInt64, _ rule: MinMaxRule = .number, _ env: inout FloatEnvironment
+        _ a: UInt64, _ b: UInt64, _ rule: MinMaxRule, _ env: inout FloatEnvironment
     ) -> UInt64 {
         Core.minMax(a, b, wantsMax: true, rule, &env)
     }

@@ -6,13 +6,14 @@ import CHost
 import SoftFloat
 import Testing
 
-/// Random operands per operation and format. The suite stays within a few seconds in a debug build.
+/// Random operands per operation and format, and the steps through special values of three-operand operations.
+/// The suite stays within a few seconds in a debug build; a release build tries everything.
 #if DEBUG
 private let randomOperandCount = 12_000
-private let triplesStride = 5
+private let triplesStrides = (b: 3, c: 7)
 #else
 private let randomOperandCount = 1_000_000
-private let triplesStride = 1
+private let triplesStrides = (b: 1, c: 1)
 #endif
 
 /// The four rounding directions of the host, and those with subnormal operands and results flushed.
@@ -52,8 +53,9 @@ private func difference(_ operation: HostOperation, _ format: TestFormat, _ env:
                 specials += [power, power &- 1, power &+ 1, 0 &- power]
             }
         }
-        let b = operation.operands > 1 ? specials : [0]
-        let c = operation.operands > 2 ? stride(from: 0, to: specials.count, by: triplesStride).map { specials[$0] } : [0]
+        func every(_ step: Int) -> [UInt64] { stride(from: 0, to: specials.count, by: step).map { specials[$0] } }
+        let b = operation.operands > 2 ? every(triplesStrides.b) : operation.operands > 1 ? specials : [0]
+        let c = operation.operands > 2 ? every(triplesStrides.c) : [0]
         for env in environments where operation.operands < 3 || !env.flushesToZero && !env.denormalsAreZero {
             for x in specials {
                 for y in b {
