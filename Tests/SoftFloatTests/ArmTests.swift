@@ -1,4 +1,5 @@
-// The rules of Arm and of 754-2008 minima, by table; x86's minima on quiet operands are compared with the host.
+// The rules of Arm and of 754-2008 minima, by table; x86's minima on quiet operands are compared with the
+// host.
 //
 // Spec: Arm ARM, pseudocode FPProcessNaNs, FPProcessNaNs3, FPMulAdd, FPMinNum, FPToFixed.
 
@@ -32,17 +33,22 @@ private let defaultNaN: UInt64 = 0x7FF8_0000_0000_0000
 
     @Test func `the addend of a fused operation counts as first`() {
         #expect(run { F64.multiplyAdd(quietA, quietB, quietC, &$0) } == Outcome(bits: quietC, flags: []))
-        #expect(run { F64.multiplyAdd(quietA, signalB, quietC, &$0) } == Outcome(bits: signalB | made, flags: .invalid))
-        #expect(run { F64.multiplyAdd(quietA, signalB, signalC, &$0) } == Outcome(bits: signalC | made, flags: .invalid))
+        #expect(run { F64.multiplyAdd(quietA, signalB, quietC, &$0) }
+            == Outcome(bits: signalB | made, flags: .invalid))
+        #expect(run { F64.multiplyAdd(quietA, signalB, signalC, &$0) }
+            == Outcome(bits: signalC | made, flags: .invalid))
         #expect(run { F64.multiplyAdd(quietA, quietB, one, &$0) } == Outcome(bits: quietA, flags: []))
-        #expect(run { F64.multiplyAdd(infinity, 0, quietC, &$0) } == Outcome(bits: defaultNaN, flags: .invalid))
-        #expect(run { F64.multiplyAdd(infinity, 0, signalC, &$0) } == Outcome(bits: signalC | made, flags: .invalid))
+        #expect(run { F64.multiplyAdd(infinity, 0, quietC, &$0) }
+            == Outcome(bits: defaultNaN, flags: .invalid))
+        #expect(run { F64.multiplyAdd(infinity, 0, signalC, &$0) }
+            == Outcome(bits: signalC | made, flags: .invalid))
     }
 
     @Test func `minNum prefers a number to a quiet NaN but not to a signalling one`() {
         #expect(run { F64.min(one, quietB, .number2008, &$0) } == Outcome(bits: one, flags: []))
         #expect(run { F64.max(quietA, one, .number2008, &$0) } == Outcome(bits: one, flags: []))
-        #expect(run { F64.min(one, signalB, .number2008, &$0) } == Outcome(bits: signalB | made, flags: .invalid))
+        #expect(run { F64.min(one, signalB, .number2008, &$0) }
+            == Outcome(bits: signalB | made, flags: .invalid))
         #expect(run { F64.min(quietA, quietB, .number2008, &$0) } == Outcome(bits: quietA, flags: []))
         #expect(run { F64.min(0, 1 << 63, .number2008, &$0) } == Outcome(bits: 1 << 63, flags: []))
         #expect(run { F64.min(one, quietB, .propagating, &$0) } == Outcome(bits: quietB, flags: []))
@@ -58,7 +64,8 @@ private let defaultNaN: UInt64 = 0x7FF8_0000_0000_0000
     }
 
     @Test func `conversions keep the top of the payload`() {
-        #expect(run { F64.fromF32(0xFF80_0001, &$0) } == Outcome(bits: 0xFFF8_0000_2000_0000, flags: .invalid))
+        #expect(run { F64.fromF32(0xFF80_0001, &$0) }
+            == Outcome(bits: 0xFFF8_0000_2000_0000, flags: .invalid))
         var env = FloatEnvironment.arm
         #expect(F32.fromF64(0x7FF8_0000_2000_0001, &env) == 0x7FC0_0001)
         #expect(env.flags == [])

@@ -1,7 +1,7 @@
 // The rules of RISC-V: canonical NaNs, minima, integer conversions, classes, and the encodings of fcsr.
 //
-// Spec: RISC-V unprivileged ISA, chapters "F", "D" and "Zfa". Where the host's instructions agree up to the NaN
-// returned, they are the reference; the rest is by table.
+// Spec: RISC-V unprivileged ISA, chapters "F", "D" and "Zfa". Where the host's instructions agree up to the
+// NaN returned, they are the reference; the rest is by table.
 
 import SoftFloat
 import Testing
@@ -13,6 +13,9 @@ private let infinity64: UInt64 = 0x7FF0_0000_0000_0000
 private let one64: UInt64 = 0x3FF0_0000_0000_0000
 private let negative64: UInt64 = 0x8000_0000_0000_0000
 
+/// The last operation before those that give or take integers.
+private let lastFloatResult = HostOperation.convert
+
 @Suite struct RISCVTests {
     @Test func `raw values are those of frm and fflags`() {
         #expect(Rounding.allCases.map(\.rawValue) == [0, 1, 2, 3, 4])
@@ -21,13 +24,16 @@ private let negative64: UInt64 = 0x8000_0000_0000_0000
         #expect(flags.map(\.rawValue) == [1, 2, 4, 8, 16])
     }
 
-    @Test(arguments: HostOperation.allCases.filter { $0.isOnHost && $0.rawValue <= HostOperation.convert.rawValue },
+    @Test(arguments: HostOperation.allCases.filter { $0.isOnHost && $0.rawValue <= lastFloatResult.rawValue },
           [TestFormat.f32, .f64])
-    func `every NaN result is canonical and all else is as on the host`(operation: HostOperation, format: TestFormat) {
+    func `every NaN result is canonical and all else is as on the host`(
+        operation: HostOperation, format: TestFormat
+    ) {
         if operation == .min || operation == .max { return }
         var env = FloatEnvironment.riscv
         let specials = format.specials
-        let c = operation.operands > 2 ? [0, format.bits(0), format.infinity, format.infinity | format.quiet] : [0]
+        let c = operation.operands > 2 ? [0, format.bits(0), format.infinity, format.infinity | format.quiet]
+            : [0]
         let result = operation == .convert ? (format.width == 32 ? TestFormat.f64 : .f32) : format
         var differences: [String] = []
         for rounding in [Rounding.nearestEven, .towardZero, .down, .up] {
@@ -42,7 +48,8 @@ private let negative64: UInt64 = 0x8000_0000_0000_0000
                             host.bits = result.infinity | result.quiet
                             // x86 does not raise invalid for infinity × 0 + quiet NaN.
                             let magnitudes = [x & (format.sign - 1), y & (format.sign - 1)]
-                            if operation.operands == 3, magnitudes.contains(0), magnitudes.contains(format.infinity) {
+                            if operation.operands == 3, magnitudes.contains(0),
+                               magnitudes.contains(format.infinity) {
                                 host.flags.insert(.invalid)
                             }
                         }
@@ -55,7 +62,7 @@ private let negative64: UInt64 = 0x8000_0000_0000_0000
                 }
             }
         }
-        #expect(differences.isEmpty, "\(differences.count): \(differences.prefix(10).joined(separator: "\n"))")
+        #expect(differences.isEmpty, "\(differences.count), first \(differences.first ?? "")")
     }
 
     @Test func `infinity times zero plus a quiet NaN is invalid`() {
@@ -126,10 +133,11 @@ private let negative64: UInt64 = 0x8000_0000_0000_0000
     }
 
     @Test(arguments: [
-        // f64 bits, then RTZ results: w, wu, l, lu; and which of the four are invalid (others: inexact if true)
+        // f64 bits, then RTZ results: w, wu, l, lu; and which of the four are invalid (others: inexact if
+        // true)
         (0x7FF8_0000_0000_0000, Int32.max, UInt32.max, Int64.max, UInt64.max, 0b1111, false),   // NaN
         (0xFFF8_0000_0000_0000, Int32.max, UInt32.max, Int64.max, UInt64.max, 0b1111, false),   // −NaN
-        (0x7FF0_0000_0000_0001, Int32.max, UInt32.max, Int64.max, UInt64.max, 0b1111, false),   // signalling NaN
+        (0x7FF0_0000_0000_0001, Int32.max, UInt32.max, Int64.max, UInt64.max, 0b1111, false),   // sNaN
         (0x7FF0_0000_0000_0000, Int32.max, UInt32.max, Int64.max, UInt64.max, 0b1111, false),   // ∞
         (0xFFF0_0000_0000_0000, Int32.min, 0, Int64.min, 0, 0b1111, false),                     // −∞
         (0xBFEC_CCCC_CCCC_CCCD, 0, 0, 0, 0, 0b0000, true),                                      // −0.9
@@ -152,7 +160,9 @@ private let negative64: UInt64 = 0x8000_0000_0000_0000
         var env = FloatEnvironment.riscv
         env.rounding = .towardZero
         // Bits of `invalid` from the lowest: w, wu, l, lu.
-        func expected(_ index: UInt8) -> FloatFlags { invalid >> index & 1 != 0 ? .invalid : isInexact ? .inexact : [] }
+        func expected(_ index: UInt8) -> FloatFlags {
+            invalid >> index & 1 != 0 ? .invalid : isInexact ? .inexact : []
+        }
         #expect(F64.toInt32(bits, &env) == w)
         #expect(env.flags == expected(0))
         env.flags = []
@@ -183,7 +193,8 @@ private let negative64: UInt64 = 0x8000_0000_0000_0000
     }
 
     @Test(arguments: [
-        (0xFFF0_0000_0000_0000, 0), (0xBFF0_0000_0000_0000, 1), (0x8010_0000_0000_0000, 1), (0x800F_FFFF_FFFF_FFFF, 2),
+        (0xFFF0_0000_0000_0000, 0), (0xBFF0_0000_0000_0000, 1),
+        (0x8010_0000_0000_0000, 1), (0x800F_FFFF_FFFF_FFFF, 2),
         (0x8000_0000_0000_0000, 3), (0, 4), (1, 5), (0x0010_0000_0000_0000, 6), (0x7FEF_FFFF_FFFF_FFFF, 6),
         (0x7FF0_0000_0000_0000, 7), (0x7FF0_0000_0000_0001, 8), (0xFFF7_FFFF_FFFF_FFFF, 8),
         (0x7FF8_0000_0000_0000, 9), (0xFFFF_FFFF_FFFF_FFFF, 9),
@@ -193,8 +204,8 @@ private let negative64: UInt64 = 0x8000_0000_0000_0000
     }
 
     @Test func `fclass of single precision`() {
-        let values: [UInt32] = [0xFF80_0000, 0xBF80_0000, 0x807F_FFFF, 0x8000_0000, 0, 1, 0x0080_0000, 0x7F80_0000,
-                                0x7F80_0001, 0xFFC0_0000]
+        let values: [UInt32] = [0xFF80_0000, 0xBF80_0000, 0x807F_FFFF, 0x8000_0000, 0, 1, 0x0080_0000,
+                                0x7F80_0000, 0x7F80_0001, 0xFFC0_0000]
         #expect(values.map { F32.classify($0).rawValue } == (0..<10).map { 1 << $0 })
     }
 

@@ -1,7 +1,8 @@
 // Ties away from zero, which the host cannot do, and tininess before rounding.
 //
-// Rounding to nearest with ties away differs from ties to even only at exact ties, and there it gives the neighbour
-// further from zero. The host finds the exact error of a sum or product, which tells ties from the rest.
+// Rounding to nearest with ties away differs from ties to even only at exact ties, and there it gives the
+// neighbour further from zero. The host finds the exact error of a sum or product, which tells ties from the
+// rest.
 
 import SoftFloat
 import Testing
@@ -56,7 +57,9 @@ private func isTiesAway(_ operation: (inout FloatEnvironment) -> UInt64, error: 
             let sum = x + y
             let part = sum - x
             let error = (x - (sum - part)) + (y - part)
-            if !isTiesAway({ F64.add(x.bitPattern, y.bitPattern, &$0) }, error: error) { failures.append((x, y)) }
+            if !isTiesAway({ F64.add(x.bitPattern, y.bitPattern, &$0) }, error: error) {
+                failures.append((x, y))
+            }
         }
         #expect(failures.isEmpty, "\(failures.count): \(failures.prefix(5))")
     }
@@ -85,7 +88,8 @@ private func isTiesAway(_ operation: (inout FloatEnvironment) -> UInt64, error: 
             let truncated = rounded(.towardZero) { F32.fromF64(bits, &$0) }
             let expected = truncated.value &+ (bits >> 28 & 1 != 0 ? 1 : 0)
             let away = rounded(.nearestMaxMagnitude) { F32.fromF64(bits, &$0) }
-            if away.value != expected || away.flags != (Double(Float(bitPattern: expected)) == x ? [] : .inexact) {
+            let flags: FloatFlags = Double(Float(bitPattern: expected)) == x ? [] : .inexact
+            if away != (expected, flags) {
                 failures.append(bits)
             }
         }
@@ -101,9 +105,13 @@ private func isTiesAway(_ operation: (inout FloatEnvironment) -> UInt64, error: 
                 ? Double(Int64(bitPattern: r) >> 40) + 0.5 : Double(Int64(bitPattern: r) >> (r & 31)) / 1e9
             let expected = x.rounded(.toNearestOrAwayFromZero)
             let flags: FloatFlags = expected == x ? [] : .inexact
-            let integral = rounded(.nearestMaxMagnitude) { F64.roundToIntegral(x.bitPattern, isExact: true, &$0) }
+            let integral = rounded(.nearestMaxMagnitude) {
+                F64.roundToIntegral(x.bitPattern, isExact: true, &$0)
+            }
             let integer = rounded(.nearestMaxMagnitude) { F64.toInt64(x.bitPattern, &$0) }
-            if integral != (expected.bitPattern, flags) || integer != (Int64(expected), flags) { failures.append(x) }
+            if integral != (expected.bitPattern, flags) || integer != (Int64(expected), flags) {
+                failures.append(x)
+            }
         }
         #expect(failures.isEmpty, "\(failures.count): \(failures.prefix(5))")
     }
@@ -115,7 +123,8 @@ private func isTiesAway(_ operation: (inout FloatEnvironment) -> UInt64, error: 
         (-2.75, [-3, -2, -3, -2, -3]),
     ] as [(Double, [Int32])])
     func `the five directions round to integers`(value: Double, expected: [Int32]) {
-        #expect(Rounding.allCases.map { rounded($0) { F64.toInt32(value.bitPattern, &$0) }.value } == expected)
+        let results = Rounding.allCases.map { rounded($0) { F64.toInt32(value.bitPattern, &$0) }.value }
+        #expect(results == expected)
     }
 
     @Test(arguments: [
@@ -133,8 +142,10 @@ private func isTiesAway(_ operation: (inout FloatEnvironment) -> UInt64, error: 
     func `overflow goes to infinity or the largest number by direction`(format: TestFormat) {
         let largest = format.infinity - 1
         let expected: [Rounding: (UInt64, UInt64)] = [
-            .nearestEven: (format.infinity, format.infinity), .nearestMaxMagnitude: (format.infinity, format.infinity),
-            .towardZero: (largest, largest), .down: (largest, format.infinity), .up: (format.infinity, largest),
+            .nearestEven: (format.infinity, format.infinity),
+            .nearestMaxMagnitude: (format.infinity, format.infinity),
+            .towardZero: (largest, largest), .down: (largest, format.infinity),
+            .up: (format.infinity, largest),
         ]
         for rounding in Rounding.allCases {
             var env = FloatEnvironment.riscv
@@ -142,7 +153,8 @@ private func isTiesAway(_ operation: (inout FloatEnvironment) -> UInt64, error: 
             let positive = inSoftware(.add, format, env, largest, largest, 0)
             let negative = inSoftware(.add, format, env, largest | format.sign, largest | format.sign, 0)
             #expect(positive == Outcome(bits: expected[rounding]!.0, flags: [.overflow, .inexact]))
-            #expect(negative == Outcome(bits: expected[rounding]!.1 | format.sign, flags: [.overflow, .inexact]))
+            #expect(negative
+                == Outcome(bits: expected[rounding]!.1 | format.sign, flags: [.overflow, .inexact]))
         }
     }
 
@@ -157,8 +169,11 @@ private func isTiesAway(_ operation: (inout FloatEnvironment) -> UInt64, error: 
     }
 
     @Test(arguments: [TestFormat.f32, .f64])
-    func `only tininess before rounding counts a value that rounds up to the smallest normal`(format: TestFormat) {
-        // (1 + ε) × (1 − ε) times the smallest normal: just below it, by less than half a unit of its own precision.
+    func `only tininess before rounding counts a value that rounds up to the smallest normal`(
+        format: TestFormat
+    ) {
+        // (1 + ε) × (1 − ε) times the smallest normal: just below it, by less than half a unit of its own
+        // precision.
         let x = format.hidden + 1
         let y = format.bits(-1, format.hidden - 2)
         var env = FloatEnvironment.riscv
