@@ -1,7 +1,7 @@
 // Division and square root.
 //
 // Spec: IEEE 754-2019 §5.4.1, §6.3, §7.2 (invalid), §7.3 (divide by zero).
-// Division makes 64 quotient bits, square root precision + 2; both add a sticky bit. Enough for precisions up
+// Division makes 64 quotient bits, square root precision + 1; both add a sticky bit. Enough for precisions up
 // to 57.
 
 extension Arithmetic {
@@ -44,7 +44,7 @@ extension Arithmetic {
         var root: UInt64 = 1 &<< 60
         var remainder = radicand &- root
         var bit = root &>> 1
-        let lastBit = root &>> UInt64(truncatingIfNeeded: Format.precision &+ 1)
+        let lastBit = root &>> UInt64(truncatingIfNeeded: Format.precision)
         while bit >= lastBit && remainder != 0 {
             // Adding `bit` to the root adds 2 × root × bit + bit² to its square.
             remainder = remainder &<< 1
