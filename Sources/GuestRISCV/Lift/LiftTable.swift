@@ -6,11 +6,14 @@ import ISA
 struct LiftTable {
     let functions: UnsafeMutablePointer<LiftFunction>
     private let set: InstructionSet
+    private let joined: UnsafeMutablePointer<Bool>
 
     init(_ set: InstructionSet) {
         self.set = set
         functions = .allocate(capacity: set.noRow + 1)
         functions.initialize(repeating: LiftTable.illegal, count: set.noRow + 1)
+        joined = .allocate(capacity: set.noRow + 1)
+        joined.initialize(repeating: false, count: set.noRow + 1)
         Integer.join(self)
         MultiplyDivide.join(self)
         Memory.join(self)
@@ -26,13 +29,18 @@ struct LiftTable {
     func deallocate() {
         functions.deinitialize(count: set.noRow + 1)
         functions.deallocate()
+        joined.deallocate()
     }
 
     /// Gives the row called `name` its meaning.
     func callAsFunction(_ name: StaticString, _ function: @escaping LiftFunction) {
         guard let row = set.row(named: name) else { preconditionFailure("no row is called \(name)") }
         functions[row] = function
+        joined[row] = true
     }
+
+    /// True when the row has a meaning.
+    func isJoined(_ row: Int) -> Bool { joined[row] }
 
     static func illegal(_ l: inout Lifter, _: Word) { l.illegal() }
 }
