@@ -55,6 +55,9 @@ public final class UserEngine: @unchecked Sendable {
     /// Guest memory in this range was mapped over, unmapped, re-protected, or its code was declared changed.
     public func codeChanged(start: UInt64, length: UInt64) { runtime.invalidate(start: start, length: length) }
 
+    /// Writes the generated code and an index of its units to FILE and FILE.units: for profiling and debugging.
+    public func dumpCode(to path: String) { runtime.dumpCode(to: path) }
+
     /// Before fork(2).
     public func prepareFork() { runtime.prepareFork() }
     /// In the parent after fork(2).

@@ -113,7 +113,7 @@ public final class TranslationContext {
                 limit = 1
                 continue
             }
-            DeadCode.eliminate(unit, globalCount: runtime.front.globals.count)
+            DeadCode.eliminate(unit, globalCount: generator.globalCount, pinned: generator.globalIsPinned)
             let room = unit.count * Self.bytesPerOperation + Self.spareBytes
             if room > CodeCache.chunkSize {
                 limit = max(1, limit / 2)

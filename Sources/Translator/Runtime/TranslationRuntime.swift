@@ -391,4 +391,21 @@ public final class TranslationRuntime: @unchecked Sendable {
     public static func clearJumpCache(_ state: UnsafeMutableRawPointer) {
         memset(state + StateLayout.jumpCache, 0xFF, StateLayout.jumpCacheCount * 16)
     }
+
+    /// Writes the used part of the cache to `path`, and one line per living unit (cache offset, length, guest address,
+    /// mode; hexadecimal) to `path`.units. For `objdump -D -b binary -m i386:x86-64`.
+    public func dumpCode(to path: String) {
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        guard let image = fopen(path, "w"), let index = fopen(path + ".units", "w") else { return }
+        fwrite(cache.writable, 1, cache.nextChunk, image)
+        for unit in 0..<cache.unitCount where cache.units[unit].dead == 0 {
+            let record = cache.units[unit]
+            let line = [UInt64(record.codeOffset), UInt64(record.codeLength), record.start, UInt64(record.mode)]
+                .map { String($0, radix: 16) }.joined(separator: " ")
+            fputs(line + "\n", index)
+        }
+        fclose(image)
+        fclose(index)
+    }
 }
