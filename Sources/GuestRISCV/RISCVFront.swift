@@ -46,6 +46,11 @@ public final class RISCVFront: GuestFront {
 
     deinit { table.deallocate() }
 
+    /// The mode word of a Linux program with the given state block.
+    public func userMode(_ state: UnsafeMutableRawPointer) -> UInt32 {
+        Mode.program(frm: RISCVState(state).frm).rawValue
+    }
+
     public func rounding(mode: UInt32) -> Rounding { Mode(rawValue: mode).rounding }
 
     public func tlbMode(mode: UInt32) -> Int { Int(Mode(rawValue: mode).data.rawValue) }
