@@ -104,6 +104,7 @@ public final class UserCPU {
         guard let block, block != MAP_FAILED else { throw HostMemoryError.state }
         registers = block
         context = TranslationContext(runtime: engine.runtime, state: block)
+        RISCVState(block).resetForProgram(pc: 0)
         if let log = engine.options.logBlock { context.blockLog = { log($0, $1) } }
     }
 
@@ -116,6 +117,23 @@ public final class UserCPU {
     public var pc: UInt64 {
         get { registers.load(fromByteOffset: StateLayout.pc, as: UInt64.self) }
         set { registers.storeBytes(of: newValue, toByteOffset: StateLayout.pc, as: UInt64.self) }
+    }
+
+    /// The registers as the front sees them, fcsr included.
+    public var architecturalState: RISCVState { RISCVState(registers) }
+
+    /// Takes over all registers of another CPU: for a new guest thread or process.
+    public func copyState(from other: UserCPU) {
+        let source = other.registers
+        registers.advanced(by: StateLayout.integerGlobals).copyMemory(
+            from: source + StateLayout.integerGlobals, byteCount: StateLayout.pc + 8 - StateLayout.integerGlobals)
+        registers.advanced(by: StateLayout.front).copyMemory(from: source + StateLayout.front,
+                                                             byteCount: StateLayout.frontSize)
+        for offset in [StateLayout.mode, StateLayout.guestMXCSR] {
+            registers.storeBytes(of: source.load(fromByteOffset: offset, as: UInt32.self), toByteOffset: offset,
+                                 as: UInt32.self)
+        }
+        clearReservation()
     }
 
     /// Makes `run` return `.interrupted` soon. Async-signal-safe, callable from any thread.
@@ -137,8 +155,7 @@ public final class UserCPU {
             }
             let start = pc
             let seen = context.epoch
-            let mode = front.userMode(state)
-            state.storeBytes(of: mode, toByteOffset: StateLayout.mode, as: UInt32.self)
+            let mode = state.load(fromByteOffset: StateLayout.mode, as: UInt32.self)
             state.storeBytes(of: UInt64(mode) << 48, toByteOffset: StateLayout.jumpSalt, as: UInt64.self)
             let unit: UnitIndex
             do throws(TranslationFailure) {
@@ -160,8 +177,6 @@ public final class UserCPU {
             if let exit = afterExit(&pendingLink) { return exit }
         }
     }
-
-    private var front: RISCVFront { engine.front }
 
     private func find(_ start: UInt64, _ mode: UInt32) throws(TranslationFailure) -> UnitIndex {
         let known = context.existing(start: start, context: 0, mode: mode)
