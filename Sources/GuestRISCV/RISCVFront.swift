@@ -17,8 +17,10 @@ public final class RISCVFront: GuestFront {
     private let table: LiftTable
 
     /// Registers worth a host register, by how often compiled code uses them.
-    static let pinnedIntegers = ["a5", "a4", "a0", "a3", "sp", "a2", "a1", "s0", "s1", "a6", "a7", "s2", "ra", "t1", "s3"]
-    static let pinnedFloats = ["fa5", "fa4", "fa0", "fa3", "fa1", "fa2", "ft0", "fa6", "fa7", "ft1", "fs0", "fs1"]
+    /// a5 a4 a0 a3 sp a2 a1 s0 s1 a6 a7 s2 ra t1 s3
+    static let pinnedIntegers = [15, 14, 10, 13, 2, 12, 11, 8, 9, 16, 17, 18, 1, 6, 19]
+    /// fa5 fa4 fa0 fa3 fa1 fa2 ft0 fa6 fa7 ft1 fs0 fs1
+    static let pinnedFloats = [15, 14, 10, 13, 11, 12, 0, 16, 17, 1, 8, 9]
 
     /// Number of the global of an integer register, 1 … 31.
     public static func global(x register: Int) -> Int { register - 1 }
@@ -38,13 +40,18 @@ public final class RISCVFront: GuestFront {
             globals.append(Global(name: RISCVRows.floatNames[register], type: .f64,
                                   offset: StateLayout.floatGlobals + register * 8))
         }
-        integerPins = Self.pinnedIntegers.compactMap { name in globals.firstIndex { $0.name == name } }
-        floatPins = Self.pinnedFloats.compactMap { name in globals.firstIndex { $0.name == name } }
+        integerPins = Self.pinnedIntegers.map(Self.global(x:))
+        floatPins = Self.pinnedFloats.map(Self.global(f:))
         self.globals = globals
         helpers = Self.makeHelpers()
     }
 
     deinit { table.deallocate() }
+
+    /// The mode word of a Linux program with the given state block.
+    public func userMode(_ state: UnsafeMutableRawPointer) -> UInt32 {
+        Mode.program(frm: RISCVState(state).frm).rawValue
+    }
 
     public func rounding(mode: UInt32) -> Rounding { Mode(rawValue: mode).rounding }
 

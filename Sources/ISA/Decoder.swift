@@ -14,9 +14,46 @@ public struct DecodeLevel: Sendable {
     }
 }
 
+/// An array that only grows, in raw memory: filled at start, read without checks afterwards.
+@usableFromInline
+struct GrowingBuffer<Element> {
+    // SAFETY: elements [0, count) are initialized; the owner frees the memory once. Elements are trivial types.
+    @usableFromInline private(set) var elements: UnsafeMutablePointer<Element>
+    private(set) var count = 0
+    private var capacity: Int
+
+    init(capacity: Int) {
+        self.capacity = max(1, capacity)
+        elements = .allocate(capacity: self.capacity)
+    }
+
+    mutating func append(_ element: Element) {
+        if count == capacity { grow(1) }
+        (elements + count).initialize(to: element)
+        count += 1
+    }
+
+    /// Appends `number` copies.
+    mutating func append(repeating element: Element, count number: Int) {
+        if count + number > capacity { grow(number) }
+        (elements + count).initialize(repeating: element, count: number)
+        count += number
+    }
+
+    private mutating func grow(_ number: Int) {
+        capacity = max(capacity * 2, count + number)
+        let larger = UnsafeMutablePointer<Element>.allocate(capacity: capacity)
+        larger.update(from: elements, count: count)
+        elements.deallocate()
+        elements = larger
+    }
+
+    func deallocate() { elements.deallocate() }
+}
+
 /// Finds the row of a word.
 @usableFromInline
-struct DecodeTree {
+struct DecodeTree: @unchecked Sendable {
     /// One candidate of a leaf. The last of each leaf matches everything and gives "no row".
     @usableFromInline
     struct Candidate {
@@ -24,42 +61,72 @@ struct DecodeTree {
         @usableFromInline let row: Int32
     }
 
-    /// Rows in a leaf before the next level is worth its table.
+    /// Rows in a leaf before another level is worth its table.
     static let leafRows = 3
+    /// A node is a table's index in `nodes` and, in the low bits, its level; or the complement of an index in
+    /// `candidates`.
+    @usableFromInline static let levelBits: Int32 = 3
 
-    let levels: [DecodeLevel]
-    /// Children: index of a child's table in `nodes`, or the complement of an index in `candidates`.
-    private(set) var nodes: [Int32] = []
-    private(set) var candidates: [Candidate] = []
-    private(set) var root: Int32 = 0
+    @usableFromInline private(set) var levels: GrowingBuffer<DecodeLevel>
+    @usableFromInline private(set) var nodes: GrowingBuffer<Int32>
+    @usableFromInline private(set) var candidates: GrowingBuffer<Candidate>
+    @usableFromInline private(set) var root: Int32 = 0
     private let noRow: Int32
 
-    init(rows: UnsafeBufferPointer<Row>, indices: [UInt16], levels: [DecodeLevel]) {
-        self.levels = levels
+    /// - Parameter levels: at most 8.
+    init(rows: UnsafeBufferPointer<Row>, range: Range<Int>, levels source: [DecodeLevel]) {
+        precondition(source.count <= 1 << Self.levelBits)
+        levels = GrowingBuffer(capacity: source.count)
+        for level in source { levels.append(level) }
         noRow = Int32(rows.count)
-        nodes.reserveCapacity(2048)
-        candidates.reserveCapacity(1024)
+        nodes = GrowingBuffer(capacity: 512)
+        candidates = GrowingBuffer(capacity: 512)
         candidates.append(Candidate(mask: 0, match: 0, row: noRow))
-        root = indices.withUnsafeBufferPointer { build(rows, $0, level: 0) }
+        withUnsafeTemporaryAllocation(of: UInt16.self, capacity: range.count) { indices in
+            for (position, row) in range.enumerated() { indices[position] = UInt16(row) }
+            root = build(rows, UnsafeBufferPointer(indices), unused: (1 << source.count) - 1)
+        }
     }
 
-    private mutating func build(_ rows: UnsafeBufferPointer<Row>, _ indices: UnsafeBufferPointer<UInt16>,
-                                level: Int) -> Int32 {
-        if indices.isEmpty { return ~0 }
-        if indices.count <= Self.leafRows || level == levels.count {
-            let first = candidates.count
-            for index in indices {
-                let row = rows[Int(index)]
-                candidates.append(Candidate(mask: row.mask, match: row.match,
-                                            row: row.isReserved ? noRow : Int32(index)))
-            }
-            candidates.append(Candidate(mask: 0, match: 0, row: noRow))
-            return ~Int32(first)
+    func deallocate() {
+        levels.deallocate()
+        nodes.deallocate()
+        candidates.deallocate()
+    }
+
+    /// The row of a word, or "no row".
+    @inlinable @inline(__always)
+    func decode(_ word: UInt32) -> Int {
+        var node = root
+        while node >= 0 {
+            let level = levels.elements[Int(node & (1 << DecodeTree.levelBits - 1))]
+            node = nodes.elements[Int(node >> DecodeTree.levelBits) + Int(word >> level.shift & level.mask)]
         }
-        let shift = levels[level].shift, mask = levels[level].mask
+        var candidate = candidates.elements + Int(~node)
+        while word & candidate.pointee.mask != candidate.pointee.match { candidate += 1 }
+        return Int(candidate.pointee.row)
+    }
+
+    /// - Parameter unused: a bit per level not looked at yet.
+    private mutating func build(_ rows: UnsafeBufferPointer<Row>, _ indices: UnsafeBufferPointer<UInt16>,
+                                unused: Int) -> Int32 {
+        if indices.isEmpty { return ~0 }
+        guard indices.count > Self.leafRows, unused != 0 else { return leaf(rows, indices) }
+        // The first level whose bits all these rows fix; failing that, the first one left.
+        var fixed: UInt32 = .max
+        for index in indices { fixed &= rows[Int(index)].mask }
+        var choice = unused.trailingZeroBitCount
+        for level in 0..<levels.count where unused >> level & 1 != 0 {
+            let bits = levels.elements[level].mask << levels.elements[level].shift
+            if fixed & bits == bits {
+                choice = level
+                break
+            }
+        }
+        let shift = levels.elements[choice].shift, mask = levels.elements[choice].mask
         let width = Int(mask) + 1
         let table = nodes.count
-        for _ in 0..<width { nodes.append(~0) }
+        nodes.append(repeating: ~0, count: width)
         // Counting sort of the rows into the children; a row with free bits at this level goes to several of them.
         withUnsafeTemporaryAllocation(of: UInt16.self, capacity: width + 1) { starts in
             starts.initialize(repeating: 0)
@@ -79,14 +146,25 @@ struct DecodeTree {
                 for child in 0..<width {
                     let to = Int(starts[child])
                     if to > from {
-                        nodes[table + child] = build(rows, UnsafeBufferPointer(rebasing: sorted[from..<to]),
-                                                     level: level + 1)
+                        let node = build(rows, UnsafeBufferPointer(rebasing: sorted[from..<to]),
+                                         unused: unused & ~(1 << choice))
+                        nodes.elements[table + child] = node
                     }
                     from = to
                 }
             }
         }
-        return Int32(table)
+        return Int32(table) << Self.levelBits | Int32(choice)
+    }
+
+    private mutating func leaf(_ rows: UnsafeBufferPointer<Row>, _ indices: UnsafeBufferPointer<UInt16>) -> Int32 {
+        let first = candidates.count
+        for index in indices {
+            let row = rows[Int(index)]
+            candidates.append(Candidate(mask: row.mask, match: row.match, row: row.isReserved ? noRow : Int32(index)))
+        }
+        candidates.append(Candidate(mask: 0, match: 0, row: noRow))
+        return ~Int32(first)
     }
 
     /// Calls `body` with every value of the bits (word >> shift) & mask that the row's words can have.

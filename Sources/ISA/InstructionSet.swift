@@ -10,8 +10,8 @@ public final class InstructionSet: @unchecked Sendable {
     /// Formats register numbers and custom operands.
     let format: @Sendable (OperandStyle, UInt64) -> String
 
-    @usableFromInline let tree16: FrozenTree
-    @usableFromInline let tree32: FrozenTree
+    @usableFromInline let tree16: DecodeTree
+    @usableFromInline let tree32: DecodeTree
     /// Open-addressed name index: row + 1, or 0.
     private let nameIndex: UnsafeMutablePointer<UInt16>
     private let nameIndexMask: Int
@@ -27,8 +27,7 @@ public final class InstructionSet: @unchecked Sendable {
                 levels32: [DecodeLevel], format: @escaping @Sendable (OperandStyle, UInt64) -> String) {
         self.fields = fields
         self.format = format
-        var parsed: [Row] = []
-        parsed.reserveCapacity(512)
+        var parsed = GrowingBuffer<Row>(capacity: 256)
         var groups: [(line: UnsafePointer<UInt8>, length: Int)] = []
         for text in text16 { Self.parse(text, bits: 16, fields, &parsed, &groups) }
         let first32 = parsed.count
@@ -36,12 +35,9 @@ public final class InstructionSet: @unchecked Sendable {
         self.groups = groups
 
         let rowCount = parsed.count
-        let storage = UnsafeMutablePointer<Row>.allocate(capacity: max(1, rowCount))
-        parsed.withUnsafeBufferPointer { if let base = $0.baseAddress { storage.initialize(from: base, count: rowCount) } }
-        rows = UnsafeBufferPointer(start: storage, count: rowCount)
-        tree16 = FrozenTree(DecodeTree(rows: rows, indices: Array(0..<UInt16(first32)), levels: levels16))
-        tree32 = FrozenTree(DecodeTree(rows: rows, indices: Array(UInt16(first32)..<UInt16(rowCount)),
-                                       levels: levels32))
+        rows = UnsafeBufferPointer(start: parsed.elements, count: rowCount)
+        tree16 = DecodeTree(rows: rows, range: 0..<first32, levels: levels16)
+        tree32 = DecodeTree(rows: rows, range: first32..<rowCount, levels: levels32)
 
         var slots = 64
         while slots < rowCount * 2 { slots *= 2 }
@@ -98,7 +94,7 @@ public final class InstructionSet: @unchecked Sendable {
         return Int(value ^ value >> 13)
     }
 
-    private static func parse(_ text: StaticString, bits: Int, _ fields: [Field], _ rows: inout [Row],
+    private static func parse(_ text: StaticString, bits: Int, _ fields: [Field], _ rows: inout GrowingBuffer<Row>,
                               _ groups: inout [(line: UnsafePointer<UInt8>, length: Int)]) {
         var scanner = RowScanner(position: text.utf8Start, end: text.utf8Start + text.utf8CodeUnitCount)
         let end = scanner.end
@@ -127,49 +123,5 @@ public final class InstructionSet: @unchecked Sendable {
                             lineLength: UInt16(truncatingIfNeeded: scanner.position - line),
                             group: UInt16(truncatingIfNeeded: max(0, groups.count - 1)), line: line))
         }
-    }
-}
-
-/// A decode tree in raw memory.
-@usableFromInline
-struct FrozenTree: @unchecked Sendable {
-    // SAFETY: allocated here, freed by the owning InstructionSet; the tree was built so that every index stays inside.
-    @usableFromInline let levels: UnsafeMutablePointer<DecodeLevel>
-    @usableFromInline let nodes: UnsafeMutablePointer<Int32>
-    @usableFromInline let candidates: UnsafeMutablePointer<DecodeTree.Candidate>
-    @usableFromInline let root: Int32
-
-    init(_ tree: DecodeTree) {
-        levels = Self.copy(tree.levels)
-        nodes = Self.copy(tree.nodes)
-        candidates = Self.copy(tree.candidates)
-        root = tree.root
-    }
-
-    private static func copy<Element>(_ array: [Element]) -> UnsafeMutablePointer<Element> {
-        let memory = UnsafeMutablePointer<Element>.allocate(capacity: max(1, array.count))
-        array.withUnsafeBufferPointer {
-            if let base = $0.baseAddress { memory.initialize(from: base, count: array.count) }
-        }
-        return memory
-    }
-
-    func deallocate() {
-        levels.deallocate()
-        nodes.deallocate()
-        candidates.deallocate()
-    }
-
-    @inlinable @inline(__always)
-    func decode(_ word: UInt32) -> Int {
-        var node = root
-        var level = levels
-        while node >= 0 {
-            node = nodes[Int(node) + Int(word >> level.pointee.shift & level.pointee.mask)]
-            level += 1
-        }
-        var candidate = candidates + Int(~node)
-        while word & candidate.pointee.mask != candidate.pointee.match { candidate += 1 }
-        return Int(candidate.pointee.row)
     }
 }

@@ -16,7 +16,7 @@ extension RISCVRows {
     c.sw 110 uimm[5:3] rs1' uimm[2,6] rs2' 00 ; rs2',uimm(rs1') ; store
     c.sd 111 uimm[5:3] rs1' uimm[7:6] rs2' 00 ; rs2',uimm(rs1') ; store
     @ C Compressed instructions, quadrant 1
-    c.nop 000 imm[5] 00000 imm[4:0] 01
+    c.nop 000 0 00000 00000 01
     c.addi 000 imm[5] rd imm[4:0] 01 ; rd,imm
     - 001 imm[5] 00000 imm[4:0] 01
     c.addiw 001 imm[5] rd imm[4:0] 01 ; rd,imm

@@ -93,7 +93,7 @@ public enum RISCVRows {
             return "0x" + String(value >> 12, radix: 16)
         case .custom(OperandFormat.upperImmediate6):
             // Sign-extended to the 20 bits that lui would have.
-            return "0x" + String((value >> 12 ^ 0x20) &- 0x20 & 0xFFFFF, radix: 16)
+            return "0x" + String(((value >> 12 ^ 0x20) &- 0x20) & 0xFFFFF, radix: 16)
         case .custom(OperandFormat.hexadecimal):
             return "0x" + String(value, radix: 16)
         case .suffix(OperandFormat.ordering):
