@@ -19,10 +19,11 @@ enum FloatEvaluation {
     }
 
     static func environment(_ rules: FloatRules, _ rounding: IR.Rounding) -> FloatEnvironment {
-        switch rules {
-        case .riscv:
-            FloatEnvironment(rounding: SoftFloat.Rounding(rawValue: rounding.rawValue) ?? .nearestEven)
+        var environment = switch rules {
+        case .riscv: FloatEnvironment.riscv
         }
+        environment.rounding = SoftFloat.Rounding(rawValue: rounding.rawValue) ?? .nearestEven
+        return environment
     }
 
     /// - Parameters:
