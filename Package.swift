@@ -57,7 +57,7 @@ let package = Package(
         tests("SavedStateTests", ["SavedState"]),
         tests("GuestMemoryTests", ["GuestMemory"]),
         tests("BusTests", ["Bus"]),
-        tests("SoftFloatTests", ["SoftFloat"]),
+        tests("SoftFloatTests", ["SoftFloat", "CHost"]),
         tests("ISATests", ["ISA"]),
         tests("IRTests", ["IR"]),
         tests("TranslatorTests", ["Translator", "IR"]),
