@@ -55,6 +55,7 @@ import Testing
         for file in SourceTree.swift {
             guard let target = file.target, let allowed = Self.declared[target] else { continue }
             for (number, line) in file.lines.enumerated() {
+                guard line.contains("import ") else { continue }
                 guard let match = line.firstMatch(of: #/^(?:@\w+(?:\([\w]+\))? )*(?:public |package |internal |private )?import (?:\w+ )?(\w+)/#)
                 else { continue }
                 let name = String(match.1)
