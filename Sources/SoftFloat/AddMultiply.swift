@@ -38,26 +38,29 @@ extension Arithmetic {
                          wide &<< UInt128(truncatingIfNeeded: 1 &- carries), &env)
         }
         if x.kind == .nan || y.kind == .nan { return propagate(x, y, &env) }
-        if x.kind == .infinity && y.kind == .zero || x.kind == .zero && y.kind == .infinity { return invalid(&env) }
+        if isInvalidProduct(x, y) { return invalid(&env) }
         noteSubnormal(x.isSubnormal || y.isSubnormal, &env)
         return x.kind == .infinity || y.kind == .infinity ? infinity(sign) : zero(sign)
     }
 
-    /// `a × b + c` with one rounding; `negatesProduct` and `negatesC` give the other three forms without touching
-    /// the signs of NaNs.
+    /// `a × b + c` with one rounding; `negatesProduct` and `negatesC` give the other three forms without
+    /// touching the signs of NaNs.
     static func multiplyAdd(
-        _ a: UInt64, _ b: UInt64, _ c: UInt64, negatesProduct: Bool, negatesC: Bool, _ env: inout FloatEnvironment
+        _ a: UInt64, _ b: UInt64, _ c: UInt64, negatesProduct: Bool, negatesC: Bool,
+        _ env: inout FloatEnvironment
     ) -> UInt64 {
         let x = unpack(a, env), y = unpack(b, env)
         var z = unpack(c, env)
-        let isInvalidProduct = x.kind == .infinity && y.kind == .zero || x.kind == .zero && y.kind == .infinity
+        let isInvalidProduct = isInvalidProduct(x, y)
         if x.kind == .nan || y.kind == .nan || z.kind == .nan {
             return propagate(x, y, z, isInvalidProduct: isInvalidProduct, &env)
         }
         z.sign = z.sign != negatesC
         let sign = (x.sign != y.sign) != negatesProduct
         let isInfiniteProduct = x.kind == .infinity || y.kind == .infinity
-        if isInvalidProduct || isInfiniteProduct && z.kind == .infinity && sign != z.sign { return invalid(&env) }
+        if isInvalidProduct || isInfiniteProduct && z.kind == .infinity && sign != z.sign {
+            return invalid(&env)
+        }
         noteSubnormal(x.isSubnormal || y.isSubnormal || z.isSubnormal, &env)
         if isInfiniteProduct { return infinity(sign) }
         if z.kind == .infinity { return infinity(z.sign) }
@@ -69,10 +72,18 @@ extension Arithmetic {
         let wide = UInt128(product.high) &<< 64 | UInt128(product.low)
         let carries = product.high &>> 63
         let exponent = x.exponent &+ y.exponent &+ Int32(truncatingIfNeeded: carries)
-        if z.kind == .zero { return round(sign, exponent, wide &<< UInt128(truncatingIfNeeded: 1 &- carries), &env) }
+        if z.kind == .zero {
+            return round(sign, exponent, wide &<< UInt128(truncatingIfNeeded: 1 &- carries), &env)
+        }
         // The low bits are zero (precision is at most 63), so the leading one moves to bit 126 without loss.
         return sum(sign, exponent, wide &>> UInt128(truncatingIfNeeded: carries),
                    z.sign, z.exponent, UInt128(z.significand) &<< 63, &env)
+    }
+
+    /// Infinity times zero.
+    @inline(__always)
+    private static func isInvalidProduct(_ x: Unpacked, _ y: Unpacked) -> Bool {
+        x.kind == .infinity && y.kind == .zero || x.kind == .zero && y.kind == .infinity
     }
 
     /// The NaN result of `x × y + z`.
@@ -87,11 +98,12 @@ extension Arithmetic {
             if isInvalidProduct { env.raise(.invalid) }
             return defaultNaN(env)
         case .firstOperand:
-            // In the order of the formula, whose first factor is the destination in the 132 forms and the second
-            // operand in the 213 and 231 forms. The addend's NaN is taken without raising invalid.
+            // In the order of the formula, whose first factor is the destination in the 132 forms and the
+            // second operand in the 213 and 231 forms. The addend's NaN is taken without raising invalid.
             return quieted(x.kind == .nan ? x : y.kind == .nan ? y : z)
         case .armPropagate:
-            // Arm ARM, FPMulAdd: a quiet addend with infinity times zero gives the default NaN and raises invalid.
+            // Arm ARM, FPMulAdd: a quiet addend with infinity times zero gives the default NaN and raises
+            // invalid.
             if isInvalidProduct && !z.isSignallingNaN { return invalid(&env) }
             if z.isSignallingNaN { return quieted(z) }
             if x.isSignallingNaN { return quieted(x) }
@@ -102,8 +114,8 @@ extension Arithmetic {
 
     /// The rounded sum of two finite nonzero values ±s × 2^(e − 126), leading ones at bit 126.
     ///
-    /// Jamming the smaller one is exact enough: if its low bits are lost, at most one leading bit can cancel, and a
-    /// guard bit, a rounding bit and the sticky bit remain below the precision.
+    /// Jamming the smaller one is exact enough: if its low bits are lost, at most one leading bit can cancel,
+    /// and a guard bit, a rounding bit and the sticky bit remain below the precision.
     @inline(__always)
     private static func sum(
         _ signX: Bool, _ exponentX: Int32, _ significandX: UInt128,

@@ -14,11 +14,14 @@ public enum FloatRelation: UInt8, Sendable {
 public enum MinMaxRule: UInt8, Sendable {
     /// 754-2019 minimumNumber, maximumNumber: a number wins over any NaN, −0 < +0 (RISC-V FMIN, FMAX).
     case number
-    /// 754-2019 minimum, maximum: a NaN wins over any number, −0 < +0 (Arm FMIN, RISC-V Zfa FMINM, WebAssembly).
+    /// 754-2019 minimum, maximum: a NaN wins over any number, −0 < +0 (Arm FMIN, RISC-V Zfa FMINM,
+    /// WebAssembly).
     case propagating
-    /// 754-2008 minNum, maxNum: a number wins over a quiet NaN, not over a signalling one; −0 < +0 (Arm FMINNM).
+    /// 754-2008 minNum, maxNum: a number wins over a quiet NaN, not over a signalling one; −0 < +0 (Arm
+    /// FMINNM).
     case number2008
-    /// The second operand if either is a NaN (which is invalid, and is not made quiet) or both are zeros (x86).
+    /// The second operand if either is a NaN (which is invalid, and is not made quiet) or both are zeros
+    /// (x86).
     case secondOperand
 }
 
@@ -118,11 +121,12 @@ extension Arithmetic {
         _ a: UInt64, _ b: UInt64, _ rule: MinMaxRule, _ env: inout FloatEnvironment
     ) -> UInt64 {
         let isAnySignalling = isSignallingNaN(a) || isSignallingNaN(b)
+        let isOneNumber = !isNaN(a) || !isNaN(b)
         switch rule {
         case .secondOperand:
             env.raise(.invalid)
             return operand(b, env)
-        case .number where !isNaN(a) || !isNaN(b), .number2008 where !isAnySignalling && (!isNaN(a) || !isNaN(b)):
+        case .number where isOneNumber, .number2008 where isOneNumber && !isAnySignalling:
             if isAnySignalling { env.raise(.invalid) }
             return operand(isNaN(a) ? b : a, env)
         case .number, .number2008, .propagating:

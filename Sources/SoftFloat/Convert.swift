@@ -6,7 +6,9 @@ extension Arithmetic {
     /// A finite value rounded to an integer of magnitude up to 2^64 − 1, and whether that lost anything.
     /// Nil if the magnitude is larger.
     @inline(__always)
-    private static func integer(_ x: Unpacked, _ rounding: Rounding) -> (magnitude: UInt64, isInexact: Bool)? {
+    private static func integer(
+        _ x: Unpacked, _ rounding: Rounding
+    ) -> (magnitude: UInt64, isInexact: Bool)? {
         if x.exponent > 63 { return nil }
         // Fixed point with 64 fraction bits; the leading one is worth 2^exponent.
         let wide = UInt128(x.significand)
@@ -14,14 +16,17 @@ extension Arithmetic {
             ? wide &<< UInt128(truncatingIfNeeded: x.exponent &+ 1) : shiftRightJam(wide, -1 &- x.exponent)
         let whole = UInt64(truncatingIfNeeded: fixed &>> 64)
         let remainder = UInt64(truncatingIfNeeded: fixed)
-        let up = rounding.increments(sign: x.sign, isOdd: whole & 1 != 0, remainder: remainder, half: 1 &<< 63)
+        let up = rounding.increments(
+            sign: x.sign, isOdd: whole & 1 != 0, remainder: remainder, half: 1 &<< 63)
         let (magnitude, overflow) = whole.addingReportingOverflow(up ? 1 : 0)
         return overflow ? nil : (magnitude, remainder != 0)
     }
 
     /// `a` rounded to an integer of `width` bits (at most 64), sign-extended if signed.
     @inline(__always)
-    static func toInteger(_ a: UInt64, width: UInt64, isSigned: Bool, _ env: inout FloatEnvironment) -> UInt64 {
+    static func toInteger(
+        _ a: UInt64, width: UInt64, isSigned: Bool, _ env: inout FloatEnvironment
+    ) -> UInt64 {
         let x = unpack(a, env)
         let largest = UInt64.max &>> (64 &- width &+ (isSigned ? 1 : 0))
         switch x.kind {
@@ -72,7 +77,9 @@ extension Arithmetic {
 
     /// `a`, of another format, in this one.
     @inline(__always)
-    static func convert<From: FloatFormat>(_ a: UInt64, from: From.Type, _ env: inout FloatEnvironment) -> UInt64 {
+    static func convert<From: FloatFormat>(
+        _ a: UInt64, from: From.Type, _ env: inout FloatEnvironment
+    ) -> UInt64 {
         let x = Arithmetic<From>.unpack(a, env)
         switch x.kind {
         case .nan: return propagate(x, &env)

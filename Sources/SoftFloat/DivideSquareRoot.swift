@@ -1,7 +1,8 @@
 // Division and square root.
 //
 // Spec: IEEE 754-2019 §5.4.1, §6.3, §7.2 (invalid), §7.3 (divide by zero).
-// Division makes 64 quotient bits, square root precision + 2; both add a sticky bit. Enough for precisions up to 57.
+// Division makes 64 quotient bits, square root precision + 1; both add a sticky bit. Enough for precisions up
+// to 57.
 
 extension Arithmetic {
     /// `a ÷ b`.
@@ -36,13 +37,14 @@ extension Arithmetic {
         noteSubnormal(x.isSubnormal, &env)
         if x.kind == .infinity { return infinity(false) }
         // An even exponent leaves a radicand in [1, 4). Fixed point with 60 fraction bits: after each step
-        // remainder = 2^step × (radicand − root²) < 2 × root + 1 ≤ 5, so twice that fits the four integer bits.
+        // remainder = 2^step × (radicand − root²) < 2 × root + 1 ≤ 5, so twice that fits the four integer
+        // bits.
         let isOdd = x.exponent & 1 != 0
         let radicand = x.significand &>> (isOdd ? 2 : 3)
         var root: UInt64 = 1 &<< 60
         var remainder = radicand &- root
         var bit = root &>> 1
-        let lastBit = root &>> UInt64(truncatingIfNeeded: Format.precision &+ 1)
+        let lastBit = root &>> UInt64(truncatingIfNeeded: Format.precision)
         while bit >= lastBit && remainder != 0 {
             // Adding `bit` to the root adds 2 × root × bit + bit² to its square.
             remainder = remainder &<< 1

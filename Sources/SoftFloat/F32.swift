@@ -1,9 +1,11 @@
 // The operations on binary32, as callers see them: raw bit patterns in and out.
 //
-// Concrete, not generic, because a generic function is not specialised across modules. F64.swift has the same shape.
+// Concrete, not generic, because a generic function is not specialised across modules. F64.swift has the same
+// shape.
 // Spec: IEEE 754-2019, sections at the implementations in Arithmetic. Absent: see SoftFloat.swift.
 
-/// Operations on binary32 bit patterns. Every one obeys `env` and adds the exceptions it meets to `env.flags`.
+/// Operations on binary32 bit patterns. Every one obeys `env` and adds the exceptions it meets to
+/// `env.flags`.
 public enum F32 {
     private typealias Core = Arithmetic<Binary32>
 
@@ -40,7 +42,8 @@ public enum F32 {
     public static func multiplyAdd(
         _ a: UInt32, _ b: UInt32, _ c: UInt32, _ env: inout FloatEnvironment
     ) -> UInt32 {
-        let bits = Core.multiplyAdd(UInt64(a), UInt64(b), UInt64(c), negatesProduct: false, negatesC: false, &env)
+        let bits = Core.multiplyAdd(
+            UInt64(a), UInt64(b), UInt64(c), negatesProduct: false, negatesC: false, &env)
         return UInt32(truncatingIfNeeded: bits)
     }
 
@@ -48,7 +51,8 @@ public enum F32 {
     public static func multiplySubtract(
         _ a: UInt32, _ b: UInt32, _ c: UInt32, _ env: inout FloatEnvironment
     ) -> UInt32 {
-        let bits = Core.multiplyAdd(UInt64(a), UInt64(b), UInt64(c), negatesProduct: false, negatesC: true, &env)
+        let bits = Core.multiplyAdd(
+            UInt64(a), UInt64(b), UInt64(c), negatesProduct: false, negatesC: true, &env)
         return UInt32(truncatingIfNeeded: bits)
     }
 
@@ -56,7 +60,8 @@ public enum F32 {
     public static func negatedMultiplyAdd(
         _ a: UInt32, _ b: UInt32, _ c: UInt32, _ env: inout FloatEnvironment
     ) -> UInt32 {
-        let bits = Core.multiplyAdd(UInt64(a), UInt64(b), UInt64(c), negatesProduct: true, negatesC: true, &env)
+        let bits = Core.multiplyAdd(
+            UInt64(a), UInt64(b), UInt64(c), negatesProduct: true, negatesC: true, &env)
         return UInt32(truncatingIfNeeded: bits)
     }
 
@@ -64,7 +69,8 @@ public enum F32 {
     public static func negatedMultiplySubtract(
         _ a: UInt32, _ b: UInt32, _ c: UInt32, _ env: inout FloatEnvironment
     ) -> UInt32 {
-        let bits = Core.multiplyAdd(UInt64(a), UInt64(b), UInt64(c), negatesProduct: true, negatesC: false, &env)
+        let bits = Core.multiplyAdd(
+            UInt64(a), UInt64(b), UInt64(c), negatesProduct: true, negatesC: false, &env)
         return UInt32(truncatingIfNeeded: bits)
     }
 
@@ -72,14 +78,14 @@ public enum F32 {
 
     /// The smaller of `a` and `b` by `rule`.
     public static func min(
-        _ a: UInt32, _ b: UInt32, _ rule: MinMaxRule = .number, _ env: inout FloatEnvironment
+        _ a: UInt32, _ b: UInt32, _ rule: MinMaxRule, _ env: inout FloatEnvironment
     ) -> UInt32 {
         UInt32(truncatingIfNeeded: Core.minMax(UInt64(a), UInt64(b), wantsMax: false, rule, &env))
     }
 
     /// The larger of `a` and `b` by `rule`.
     public static func max(
-        _ a: UInt32, _ b: UInt32, _ rule: MinMaxRule = .number, _ env: inout FloatEnvironment
+        _ a: UInt32, _ b: UInt32, _ rule: MinMaxRule, _ env: inout FloatEnvironment
     ) -> UInt32 {
         UInt32(truncatingIfNeeded: Core.minMax(UInt64(a), UInt64(b), wantsMax: true, rule, &env))
     }
@@ -174,8 +180,8 @@ public enum F32 {
 
     // MARK: Integral values and other formats
 
-    /// `a` rounded to an integral value; raises inexact if that changed it and `isExact` (RISC-V FROUNDNX; FROUND
-    /// if not).
+    /// `a` rounded to an integral value; raises inexact if that changed it and `isExact` (RISC-V FROUNDNX;
+    /// FROUND if not).
     public static func roundToIntegral(_ a: UInt32, isExact: Bool, _ env: inout FloatEnvironment) -> UInt32 {
         UInt32(truncatingIfNeeded: Core.roundToIntegral(UInt64(a), isExact: isExact, &env))
     }

@@ -1,9 +1,11 @@
 // The operations on binary64, as callers see them: raw bit patterns in and out.
 //
-// Concrete, not generic, because a generic function is not specialised across modules. F32.swift has the same shape.
+// Concrete, not generic, because a generic function is not specialised across modules. F32.swift has the same
+// shape.
 // Spec: IEEE 754-2019, sections at the implementations in Arithmetic. Absent: see SoftFloat.swift.
 
-/// Operations on binary64 bit patterns. Every one obeys `env` and adds the exceptions it meets to `env.flags`.
+/// Operations on binary64 bit patterns. Every one obeys `env` and adds the exceptions it meets to
+/// `env.flags`.
 public enum F64 {
     private typealias Core = Arithmetic<Binary64>
 
@@ -68,14 +70,14 @@ public enum F64 {
 
     /// The smaller of `a` and `b` by `rule`.
     public static func min(
-        _ a: UInt64, _ b: UInt64, _ rule: MinMaxRule = .number, _ env: inout FloatEnvironment
+        _ a: UInt64, _ b: UInt64, _ rule: MinMaxRule, _ env: inout FloatEnvironment
     ) -> UInt64 {
         Core.minMax(a, b, wantsMax: false, rule, &env)
     }
 
     /// The larger of `a` and `b` by `rule`.
     public static func max(
-        _ a: UInt64, _ b: UInt64, _ rule: MinMaxRule = .number, _ env: inout FloatEnvironment
+        _ a: UInt64, _ b: UInt64, _ rule: MinMaxRule, _ env: inout FloatEnvironment
     ) -> UInt64 {
         Core.minMax(a, b, wantsMax: true, rule, &env)
     }
@@ -170,8 +172,8 @@ public enum F64 {
 
     // MARK: Integral values and other formats
 
-    /// `a` rounded to an integral value; raises inexact if that changed it and `isExact` (RISC-V FROUNDNX; FROUND
-    /// if not).
+    /// `a` rounded to an integral value; raises inexact if that changed it and `isExact` (RISC-V FROUNDNX;
+    /// FROUND if not).
     public static func roundToIntegral(_ a: UInt64, isExact: Bool, _ env: inout FloatEnvironment) -> UInt64 {
         Core.roundToIntegral(a, isExact: isExact, &env)
     }

@@ -1,8 +1,8 @@
 // What IEEE 754 calls attributes and status flags: the state an operation reads and the flags it raises.
 //
 // Raw values of Rounding and FloatFlags are those of the RISC-V fcsr, so that front needs no translation.
-// Spec: IEEE 754-2019 §4 (attributes), §7 (exceptions); RISC-V unprivileged ISA, "F" §"Floating-point control and
-// status register". Absent: traps, x87 precision control, Arm FPCR.FZ (see SoftFloat.swift).
+// Spec: IEEE 754-2019 §4 (attributes), §7 (exceptions); RISC-V unprivileged ISA, "F" §"Floating-point control
+// and status register". Absent: traps, x87 precision control, Arm FPCR.FZ (see SoftFloat.swift).
 
 /// How a result that does not fit the format is rounded. Raw values are the RISC-V `frm` encodings.
 public enum Rounding: UInt8, Sendable, CaseIterable {
@@ -44,15 +44,16 @@ public enum NaNRule: UInt8, Sendable {
     case canonical
     /// The first NaN operand, made quiet; the default NaN is negative: x86 SSE and AVX.
     case firstOperand
-    /// The first signalling NaN, else the first quiet one, made quiet; the addend of a fused operation counts as
-    /// first: Arm with FPCR.DN clear.
+    /// The first signalling NaN, else the first quiet one, made quiet; the addend of a fused operation counts
+    /// as first: Arm with FPCR.DN clear.
     case armPropagate
 
     /// Arm with FPCR.DN set; the same results as RISC-V.
     public static var armDefault: NaNRule { .canonical }
 }
 
-/// What a conversion to an integer returns for NaN and for values out of range (invalid is raised in each case).
+/// What a conversion to an integer returns for NaN and for values out of range (invalid is raised in each
+/// case).
 public enum IntegerRule: UInt8, Sendable {
     /// The nearest integer of the type; NaN gives the largest (RISC-V).
     case saturateNaNToMax
@@ -64,7 +65,8 @@ public enum IntegerRule: UInt8, Sendable {
 
 /// When a result counts as tiny for the underflow exception.
 public enum Tininess: UInt8, Sendable {
-    /// If its magnitude, rounded as though the exponent were unbounded, is below the smallest normal (RISC-V, x86).
+    /// If its magnitude, rounded as though the exponent were unbounded, is below the smallest normal (RISC-V,
+    /// x86).
     case afterRounding
     /// If its magnitude before rounding is below the smallest normal (Arm).
     case beforeRounding

@@ -1,7 +1,7 @@
 // The binary interchange formats as constants.
 //
-// Spec: IEEE 754-2019 §3.4. Raw bits travel in the low `width` bits of a UInt64. Formats whose leading bit is explicit
-// (x87) or that exceed 64 bits are absent.
+// Spec: IEEE 754-2019 §3.4. Raw bits travel in the low `width` bits of a UInt64. Formats whose leading bit is
+// explicit (x87) or that exceed 64 bits are absent.
 
 /// A format: the constants that tell one binary interchange format from another.
 protocol FloatFormat {
@@ -34,8 +34,10 @@ enum Binary64: FloatFormat {
 extension FloatFormat {
     /// Bits of the stored fraction.
     @inline(__always) static var fractionBits: Int32 { precision &- 1 }
+    /// The leading one of a normal number, where it would stand above the fraction.
+    @inline(__always) static var hiddenBit: UInt64 { 1 &<< UInt64(truncatingIfNeeded: fractionBits) }
     /// The fraction field.
-    @inline(__always) static var fractionMask: UInt64 { 1 &<< UInt64(truncatingIfNeeded: fractionBits) &- 1 }
+    @inline(__always) static var fractionMask: UInt64 { hiddenBit &- 1 }
     /// The sign bit.
     @inline(__always) static var signMask: UInt64 { 1 &<< UInt64(truncatingIfNeeded: width &- 1) }
     /// Positive infinity; also the exponent field's mask.

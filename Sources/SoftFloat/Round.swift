@@ -25,7 +25,8 @@ extension Rounding {
         }
     }
 
-    /// Whether a result too large for the format becomes an infinity rather than the largest finite number (§7.4).
+    /// Whether a result too large for the format becomes an infinity rather than the largest finite number
+    /// (§7.4).
     func overflowsToInfinity(sign: Bool) -> Bool {
         switch self {
         case .nearestEven, .nearestMaxMagnitude: true
@@ -55,7 +56,8 @@ extension Arithmetic {
         return signed(sign, magnitude)
     }
 
-    /// Exponent field and significand put together; the leading one, and a carry out of it, count up the exponent.
+    /// Exponent field and significand put together; the leading one, and a carry out of it, count up the
+    /// exponent.
     @inline(__always)
     private static func magnitude(_ field: Int32, _ kept: UInt64) -> UInt64 {
         UInt64(truncatingIfNeeded: field &- 1) &<< UInt64(truncatingIfNeeded: Format.fractionBits) &+ kept
@@ -82,7 +84,7 @@ extension Arithmetic {
         var isTiny = true
         if env.tininess == .afterRounding && field == 0 {
             // With an unbounded exponent the value may round up to the smallest normal, which is not tiny.
-            isTiny = cut(sign, significand, env.rounding).kept >> UInt64(truncatingIfNeeded: Format.precision) == 0
+            isTiny = cut(sign, significand, env.rounding).kept < Format.hiddenBit &<< 1
         }
         if isTiny && env.flushesToZero {
             env.raise([.underflow, .inexact])
@@ -97,6 +99,7 @@ extension Arithmetic {
     @inline(never)
     private static func overflow(_ sign: Bool, _ env: inout FloatEnvironment) -> UInt64 {
         env.raise([.overflow, .inexact])
-        return signed(sign, env.rounding.overflowsToInfinity(sign: sign) ? Format.infinity : Format.infinity &- 1)
+        let isInfinite = env.rounding.overflowsToInfinity(sign: sign)
+        return signed(sign, isInfinite ? Format.infinity : Format.infinity &- 1)
     }
 }

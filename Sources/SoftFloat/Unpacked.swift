@@ -26,14 +26,15 @@ struct Unpacked {
     @inline(__always) var isSignallingNaN: Bool { kind == .nan && significand & Unpacked.quietBit == 0 }
 }
 
-/// The operations on one format. Raw bits are in the low bits of a UInt64; bits above the format are ignored on input
-/// and zero on output.
+/// The operations on one format. Raw bits are in the low bits of a UInt64; bits above the format are ignored
+/// on input and zero on output.
 enum Arithmetic<Format: FloatFormat> {
     /// Takes `bits` apart, subnormals becoming zeros if the environment says so.
     @inline(__always)
     static func unpack(_ bits: UInt64, _ env: FloatEnvironment) -> Unpacked {
         let sign = bits & Format.signMask != 0
-        let field = Int32(truncatingIfNeeded: (bits & Format.infinity) &>> UInt64(truncatingIfNeeded: Format.fractionBits))
+        let stored = (bits & Format.infinity) &>> UInt64(truncatingIfNeeded: Format.fractionBits)
+        let field = Int32(truncatingIfNeeded: stored)
         let fraction = (bits & Format.fractionMask) &<< Format.alignment
         if field == 0 {
             if fraction == 0 || env.denormalsAreZero {
@@ -44,8 +45,8 @@ enum Arithmetic<Format: FloatFormat> {
                             exponent: 1 &- Format.bias &- shift, kind: .finite, sign: sign, isSubnormal: true)
         }
         let kind: FloatKind = field != Format.exponentFieldMax ? .finite : fraction == 0 ? .infinity : .nan
-        return Unpacked(significand: fraction | 1 &<< 63, exponent: field &- Format.bias, kind: kind, sign: sign,
-                        isSubnormal: false)
+        return Unpacked(significand: fraction | 1 &<< 63, exponent: field &- Format.bias, kind: kind,
+                        sign: sign, isSubnormal: false)
     }
 
     /// `magnitude` with a sign.
@@ -101,7 +102,8 @@ enum Arithmetic<Format: FloatFormat> {
         }
     }
 
-    /// Notes subnormal operands. Called after invalid operations and NaNs are dealt with: x86 ranks those higher.
+    /// Notes subnormal operands. Called after invalid operations and NaNs are dealt with: x86 ranks those
+    /// higher.
     @inline(__always)
     static func noteSubnormal(_ isSubnormal: Bool, _ env: inout FloatEnvironment) {
         if isSubnormal && env.reportsDenormalOperands { env.raise(.denormalOperand) }

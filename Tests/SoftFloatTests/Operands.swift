@@ -1,4 +1,5 @@
-// Operands for the tests: a table of values at the edges of a format and a seeded generator biased towards them.
+// Operands for the tests: a table of values at the edges of a format and a seeded generator biased towards
+// them.
 
 /// A format as its tests see it.
 struct TestFormat: Sendable, CustomStringConvertible {
@@ -30,8 +31,8 @@ struct TestFormat: Sendable, CustomStringConvertible {
             0, 1, 2, 3, quiet, quiet + 1, ones - 1, ones,                                   // subnormals
             hidden, hidden + 1, hidden << 1, hidden << 1 | ones, lastNormal, lastNormal - 1, infinity,
             infinity | 1, infinity | ones >> 1, infinity | quiet, infinity | quiet | 5,     // NaNs
-            bits(0), bits(0, 1), bits(-1), bits(-1, ones), bits(-1, 1), bits(0, quiet), bits(1), bits(1, quiet),
-            bits(Int64(precision) - 1, 1), bits(Int64(precision)), bits(-Int64(precision)),
+            bits(0), bits(0, 1), bits(-1), bits(-1, ones), bits(-1, 1), bits(0, quiet), bits(1),
+            bits(1, quiet), bits(Int64(precision) - 1, 1), bits(Int64(precision)), bits(-Int64(precision)),
             bits(31), bits(31) - 1, bits(63), bits(64) - 1,
         ]
         return magnitudes + magnitudes.map { $0 | sign }
@@ -82,7 +83,9 @@ struct OperandGenerator {
         let sign = r & format.sign
         switch r >> 8 & 15 {
         case 0: return specials[Int(truncatingIfNeeded: r >> 16 & 0xFFFF) % specials.count]
-        case 1: return (specials[Int(truncatingIfNeeded: r >> 16 & 0xFFFF) % specials.count] &+ (r & 7) &- 3) & format.mask
+        case 1:
+            let special = specials[Int(truncatingIfNeeded: r >> 16 & 0xFFFF) % specials.count]
+            return (special &+ (r & 7) &- 3) & format.mask
         case 2: return sign | fraction()
         case 3: return sign | (r >> 20 & 31) << format.fractionBits | fraction()
         case 4: return sign | (format.infinity - ((r >> 20 & 31) << format.fractionBits)) | fraction()
@@ -102,7 +105,8 @@ struct OperandGenerator {
         case 2, 3:
             let field = other & format.infinity
             let shift = (r >> 20) % (2 * format.precision + 4) << format.fractionBits
-            return sign | ((field &+ shift &- (format.precision + 2) << format.fractionBits) & format.infinity) | fraction()
+            let back = (format.precision + 2) << format.fractionBits
+            return sign | ((field &+ shift &- back) & format.infinity) | fraction()
         default: return next()
         }
     }

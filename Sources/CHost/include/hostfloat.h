@@ -1,5 +1,5 @@
-// Single floating point instructions of the host, with chosen control bits: what SoftFloat's tests compare with.
-// Only x86-64 hosts have them; elsewhere guise_hostfloat_has says no to everything.
+// Single floating point instructions of the host, with chosen control bits: what SoftFloat's tests compare
+// with. Only x86-64 hosts have them; elsewhere guise_hostfloat_has says no to everything.
 #pragma once
 #include <stdint.h>
 
@@ -25,6 +25,8 @@ typedef struct { uint64_t bits; uint32_t mxcsr; } guise_hostfloat_result;
 /// Whether the host has an instruction for `op`.
 int guise_hostfloat_has(guise_hostfloat_op op);
 /// Runs `op` on binary32 operands with MXCSR set to `mxcsr`; returns the result and MXCSR afterwards.
-guise_hostfloat_result guise_hostfloat_f32(guise_hostfloat_op op, uint32_t mxcsr, uint64_t a, uint64_t b, uint64_t c);
+guise_hostfloat_result guise_hostfloat_f32(guise_hostfloat_op op, uint32_t mxcsr, 
+                                           uint64_t a, uint64_t b, uint64_t c);
 /// Runs `op` on binary64 operands with MXCSR set to `mxcsr`; returns the result and MXCSR afterwards.
-guise_hostfloat_result guise_hostfloat_f64(guise_hostfloat_op op, uint32_t mxcsr, uint64_t a, uint64_t b, uint64_t c);
+guise_hostfloat_result guise_hostfloat_f64(guise_hostfloat_op op, uint32_t mxcsr, 
+                                           uint64_t a, uint64_t b, uint64_t c);

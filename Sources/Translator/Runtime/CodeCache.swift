@@ -52,9 +52,9 @@ struct LinkRecord {
 }
 
 /// Index of a unit record.
-typealias UnitIndex = UInt32
+public typealias UnitIndex = UInt32
 extension UnitIndex {
-    static var noUnit: UInt32 { .max }
+    public static var noUnit: UInt32 { .max }
 }
 
 /// Executable memory and the tables that describe it.
