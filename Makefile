@@ -1,0 +1,68 @@
+# Guise. `make run` and `make test` do all their own set-up on Debian; everything downloaded is cached outside the
+# repository, in $GUISE_CACHE or ~/.cache/guise.
+
+ARCH ?= riscv64
+PREFIX ?= /usr/local
+SWIFT ?= swift
+
+# Static and position independent. SwiftPM's own run path must go: a static PIE with DT_RUNPATH crashes at its start.
+RELEASE = -c release --product guise --disable-local-rpath -Xswiftc -static-executable \
+	-Xswiftc -use-ld=lld -Xswiftc -Xclang-linker -Xswiftc -static-pie
+BINARY = .build/release/guise
+
+.PHONY: help build run test test-unit test-guests test-chaos bench install uninstall clean
+
+help:
+	@echo "make run [ARCH=riscv64]   set everything up and boot Debian's kernel to a shell; poweroff ends it"
+	@echo "make test                 set everything up and run all tests (test-unit, test-guests: one part)"
+	@echo "make build                build $(BINARY)"
+	@echo "make bench                measure against QEMU and rewrite the tables of docs/benchmarks.md"
+	@echo "make install PREFIX=DIR   install binary, manual page and completions (default $(PREFIX))"
+
+build:
+	@Scripts/packages.sh build
+	@echo "==> building (release)" >&2
+	@$(SWIFT) build $(RELEASE) --quiet
+
+run: build
+	@Scripts/run.sh $(ARCH)
+
+test:
+	@Scripts/test.sh unit guests
+
+test-unit:
+	@Scripts/test.sh unit
+
+test-guests:
+	@Scripts/test.sh guests
+
+# The suspend/resume chaos test at its full length; test-guests does a short one.
+test-chaos: build
+	@Scripts/packages.sh guests
+	@Tests/Guests/run --only chaos --chaos 100
+
+bench: build
+	@Scripts/packages.sh bench
+	@Scripts/guests/make-root.sh $(ARCH) >/dev/null
+	Benchmarks/run --write
+	Benchmarks/run --machine --write
+
+# Builds only what is missing, so that `sudo make install` after `make build` compiles nothing as root.
+install:
+	@test -x $(BINARY) || $(MAKE) build
+	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/guise
+	install -D -m 644 docs/guise.1 $(DESTDIR)$(PREFIX)/share/man/man1/guise.1
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	$(BINARY) completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/guise
+	$(BINARY) completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_guise
+	$(BINARY) completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/guise.fish
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/guise $(DESTDIR)$(PREFIX)/share/man/man1/guise.1 \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/guise \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_guise \
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/guise.fish
+
+clean:
+	rm -rf .build

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# test.sh [unit] [guests]: installs what the tests need, runs the suites, and prints last one line of their sum:
+# `N passed, N failed`, with `, N skipped` where some were. Exit status 1 when anything failed.
+source "$(dirname "$0")/lib.sh"
+cd "$repository"
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
+[ $# -gt 0 ] || set -- unit guests
+
+# A suite that could not run counts as one failure, so that the sum never looks clean by accident.
+missed() { echo "FAIL $1"; echo "0 1 0" >"$results/$2"; }
+
+for suite; do
+    case $suite in
+    unit)
+        Scripts/packages.sh build oracles
+        step "building the unit tests"
+        if ! swift build --build-tests --quiet; then missed "the unit tests do not build" unit; continue; fi
+        step "running the unit tests"
+        status=0
+        swift test --skip-build --quiet --parallel --xunit-output "$results/unit.xml" || status=$?
+        Scripts/count-unit-tests.py "$status" "$results"/unit*.xml >"$results/unit" || missed "the unit tests left no report" unit
+        ;;
+    guests)
+        Scripts/packages.sh build guests oracles
+        step "building (release)"
+        if ! make -s build; then missed "guise does not build" guests; continue; fi
+        step "running the guest suite"
+        Tests/Guests/run --counts "$results/guests" || [ -s "$results/guests" ] || missed "the guest suite broke off" guests
+        ;;
+    *) die "no suite $suite; there are unit and guests" ;;
+    esac
+done
+
+read -r passed failed skipped < <(cat "$results"/{unit,guests} 2>/dev/null | awk '{ p += $1; f += $2; s += $3 } END { print p + 0, f + 0, s + 0 }')
+line="$passed passed, $failed failed"
+[ "$skipped" = 0 ] || line="$line, $skipped skipped"
+echo "$line"
+[ "$failed" = 0 ]

@@ -1,0 +1,170 @@
+// Fault-tolerant access to guest memory: x86-64 assembly with a table of (instruction, failure exit) pairs.
+#define _GNU_SOURCE
+#include "guest_access.h"
+#include <ucontext.h>
+
+#if !defined(__x86_64__)
+#error "guest_access.c is written for x86-64 hosts"
+#endif
+
+// One row per instruction that may fault: offset of the instruction, of the exit, and the register (as an index
+// into gregs) that holds the guest address, for faults that report none (non-canonical addresses).
+struct fixup {
+    int32_t at;
+    int32_t exit;
+    int32_t base;
+    int32_t writes;
+};
+extern const struct fixup guise_fixups[], guise_fixups_end[];
+
+#define STR_(x) #x
+#define STR(x) STR_(x)
+#define FIXUP(at, exit, base, writes)                                                                                 \
+    ".pushsection .rodata.guise_fixups,\"a\"\n"                                                                       \
+    ".long " at " - guise_fixups, " exit " - guise_fixups, " STR(base) ", " STR(writes) "\n"                          \
+    ".popsection\n"
+#define FUNCTION(name) ".globl " name "\n.type " name ",@function\n.p2align 4\n" name ":\n"
+// gregs indices of the x86-64 ucontext (fixed by the kernel ABI).
+#define GREG_RDI 8
+#define GREG_RSI 9
+
+__asm__(
+    ".pushsection .rodata.guise_fixups,\"a\"\n"
+    ".p2align 2\n.globl guise_fixups\nguise_fixups:\n"
+    ".popsection\n"
+    ".text\n"
+    FUNCTION("guise_copy_in")
+    "mov %rdx, %rcx\n"
+    "1: rep movsb\n"
+    "2: mov %rcx, %rax\n"
+    "ret\n" FIXUP("1b", "2b", GREG_RSI, 0)
+    FUNCTION("guise_copy_out")
+    "mov %rdx, %rcx\n"
+    "1: rep movsb\n"
+    "2: mov %rcx, %rax\n"
+    "ret\n" FIXUP("1b", "2b", GREG_RDI, 1)
+    FUNCTION("guise_string_length")
+    "xor %eax, %eax\n"
+    "3: cmp %rsi, %rax\n"
+    "jae 4f\n"
+    "1: cmpb $0, (%rdi)\n"
+    "je 4f\n"
+    "inc %rdi\n"
+    "inc %rax\n"
+    "jmp 3b\n"
+    "2: mov $-1, %rax\n"
+    "4: ret\n" FIXUP("1b", "2b", GREG_RDI, 0)
+    // The shared failure exit of the routines that return an int.
+    "guise_access_failed: mov $-1, %eax\nret\n"
+    FUNCTION("guise_load1") "1: movzbl (%rdi), %eax\nmov %rax, (%rsi)\nxor %eax, %eax\nret\n"
+    FIXUP("1b", "guise_access_failed", GREG_RDI, 0)
+    FUNCTION("guise_load2") "1: movzwl (%rdi), %eax\nmov %rax, (%rsi)\nxor %eax, %eax\nret\n"
+    FIXUP("1b", "guise_access_failed", GREG_RDI, 0)
+    FUNCTION("guise_load4") "1: movl (%rdi), %eax\nmov %rax, (%rsi)\nxor %eax, %eax\nret\n"
+    FIXUP("1b", "guise_access_failed", GREG_RDI, 0)
+    FUNCTION("guise_load8") "1: movq (%rdi), %rax\nmov %rax, (%rsi)\nxor %eax, %eax\nret\n"
+    FIXUP("1b", "guise_access_failed", GREG_RDI, 0)
+    FUNCTION("guise_store1") "1: movb %sil, (%rdi)\nxor %eax, %eax\nret\n"
+    FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
+    FUNCTION("guise_store2") "1: movw %si, (%rdi)\nxor %eax, %eax\nret\n"
+    FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
+    FUNCTION("guise_store4") "1: movl %esi, (%rdi)\nxor %eax, %eax\nret\n"
+    FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
+    FUNCTION("guise_store8") "1: movq %rsi, (%rdi)\nxor %eax, %eax\nret\n"
+    FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
+    // (rdi address, rsi expected, rdx desired, rcx out)
+    FUNCTION("guise_cas1") "mov %rsi, %rax\n1: lock cmpxchgb %dl, (%rdi)\nmovzbl %al, %eax\nmov %rax, (%rcx)\nxor %eax, %eax\nret\n"
+    FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
+    FUNCTION("guise_cas2") "mov %rsi, %rax\n1: lock cmpxchgw %dx, (%rdi)\nmovzwl %ax, %eax\nmov %rax, (%rcx)\nxor %eax, %eax\nret\n"
+    FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
+    FUNCTION("guise_cas4") "mov %esi, %eax\n1: lock cmpxchgl %edx, (%rdi)\nmov %eax, %eax\nmov %rax, (%rcx)\nxor %eax, %eax\nret\n"
+    FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
+    FUNCTION("guise_cas8") "mov %rsi, %rax\n1: lock cmpxchgq %rdx, (%rdi)\nmov %rax, (%rcx)\nxor %eax, %eax\nret\n"
+    FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
+    // (rdi address, rsi expected[2], rdx desired[2], rcx old[2])
+    FUNCTION("guise_cas16")
+    "push %rbx\n"
+    "mov %rcx, %r8\n"
+    "mov (%rdx), %rbx\n"
+    "mov 8(%rdx), %rcx\n"
+    "mov (%rsi), %rax\n"
+    "mov 8(%rsi), %rdx\n"
+    "1: lock cmpxchg16b (%rdi)\n"
+    "mov %rax, (%r8)\n"
+    "mov %rdx, 8(%r8)\n"
+    "pop %rbx\n"
+    "xor %eax, %eax\n"
+    "ret\n"
+    "2: pop %rbx\nmov $-1, %eax\nret\n" FIXUP("1b", "2b", GREG_RDI, 1)
+    // (rdi address, rsi value, rdx out)
+    FUNCTION("guise_xchg1") "1: xchgb %sil, (%rdi)\nmovzbl %sil, %esi\nmov %rsi, (%rdx)\nxor %eax, %eax\nret\n"
+    FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
+    FUNCTION("guise_xchg2") "1: xchgw %si, (%rdi)\nmovzwl %si, %esi\nmov %rsi, (%rdx)\nxor %eax, %eax\nret\n"
+    FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
+    FUNCTION("guise_xchg4") "1: xchgl %esi, (%rdi)\nmov %esi, %esi\nmov %rsi, (%rdx)\nxor %eax, %eax\nret\n"
+    FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
+    FUNCTION("guise_xchg8") "1: xchgq %rsi, (%rdi)\nmov %rsi, (%rdx)\nxor %eax, %eax\nret\n"
+    FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
+    FUNCTION("guise_xadd1") "1: lock xaddb %sil, (%rdi)\nmovzbl %sil, %esi\nmov %rsi, (%rdx)\nxor %eax, %eax\nret\n"
+    FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
+    FUNCTION("guise_xadd2") "1: lock xaddw %si, (%rdi)\nmovzwl %si, %esi\nmov %rsi, (%rdx)\nxor %eax, %eax\nret\n"
+    FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
+    FUNCTION("guise_xadd4") "1: lock xaddl %esi, (%rdi)\nmov %esi, %esi\nmov %rsi, (%rdx)\nxor %eax, %eax\nret\n"
+    FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
+    FUNCTION("guise_xadd8") "1: lock xaddq %rsi, (%rdi)\nmov %rsi, (%rdx)\nxor %eax, %eax\nret\n"
+    FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
+    ".pushsection .rodata.guise_fixups,\"a\"\n"
+    ".globl guise_fixups_end\nguise_fixups_end:\n"
+    ".popsection\n");
+
+#define DECLARE(name, ...) int name##1(__VA_ARGS__), name##2(__VA_ARGS__), name##4(__VA_ARGS__), name##8(__VA_ARGS__)
+DECLARE(guise_load, uint64_t, uint64_t *);
+DECLARE(guise_store, uint64_t, uint64_t);
+DECLARE(guise_cas, uint64_t, uint64_t, uint64_t, uint64_t *);
+DECLARE(guise_xchg, uint64_t, uint64_t, uint64_t *);
+DECLARE(guise_xadd, uint64_t, uint64_t, uint64_t *);
+int guise_cas16(uint64_t, const uint64_t *, const uint64_t *, uint64_t *);
+
+// An unknown size is the caller's mistake; it reads as a fault rather than as a crash.
+#define BY_SIZE(name, ...)                                                                                            \
+    switch (size) {                                                                                                   \
+    case 1: return name##1(__VA_ARGS__);                                                                              \
+    case 2: return name##2(__VA_ARGS__);                                                                              \
+    case 4: return name##4(__VA_ARGS__);                                                                              \
+    case 8: return name##8(__VA_ARGS__);                                                                              \
+    default: return -1;                                                                                               \
+    }
+
+int guise_load(uint64_t address, int size, uint64_t *out) { BY_SIZE(guise_load, address, out) }
+int guise_store(uint64_t address, int size, uint64_t value) { BY_SIZE(guise_store, address, value) }
+int guise_cmpxchg(uint64_t address, int size, uint64_t expected, uint64_t desired, uint64_t *old) {
+    BY_SIZE(guise_cas, address, expected, desired, old)
+}
+int guise_exchange(uint64_t address, int size, uint64_t value, uint64_t *old) { BY_SIZE(guise_xchg, address, value, old) }
+int guise_fetch_add(uint64_t address, int size, uint64_t value, uint64_t *old) { BY_SIZE(guise_xadd, address, value, old) }
+int guise_cmpxchg16(uint64_t address, const uint64_t expected[2], const uint64_t desired[2], uint64_t old[2]) {
+    if (address & 15) return -1;
+    return guise_cas16(address, expected, desired, old);
+}
+
+static __thread uint64_t fault_address;
+static __thread int fault_was_write;
+
+uint64_t guise_last_fault_address(void) { return fault_address; }
+int guise_last_fault_was_write(void) { return fault_was_write; }
+
+int guise_fixup_fault(void *context) {
+    greg_t *gregs = ((ucontext_t *)context)->uc_mcontext.gregs;
+    intptr_t pc = (intptr_t)gregs[REG_RIP];
+    intptr_t table = (intptr_t)guise_fixups;
+    for (const struct fixup *f = guise_fixups; f < guise_fixups_end; f++) {
+        if (table + f->at != pc) continue;
+        enum { page_fault = 14 };
+        fault_address = (uint64_t)(gregs[REG_TRAPNO] == page_fault ? gregs[REG_CR2] : gregs[f->base]);
+        fault_was_write = f->writes;
+        gregs[REG_RIP] = (greg_t)(table + f->exit);
+        gregs[REG_EFL] &= ~(greg_t)0x400; // DF: the C ABI wants it clear
+        return 1;
+    }
+    return 0;
+}

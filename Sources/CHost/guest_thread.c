@@ -1,0 +1,164 @@
+// Raw system calls, the interruptible call stub, the host's signal handler and clone for Linux guests.
+// glibc's signal functions are not used: they hide signals 32 and 33, which belong to the guest.
+#define _GNU_SOURCE
+#include "guest_thread.h"
+#include "guest_access.h"
+#include <errno.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+static __thread struct guise_thread *self;
+static int (*fault_hook)(int, void *, void *);
+static void (*interrupt_hook)(void *);
+
+void guise_thread_bind(struct guise_thread *thread) { self = thread; }
+struct guise_thread *guise_thread_current(void) { return self; }
+void guise_set_fault_hook(int (*hook)(int, void *, void *)) { fault_hook = hook; }
+void guise_set_interrupt_hook(void (*hook)(void *)) { interrupt_hook = hook; }
+
+int guise_take_bit(uint64_t *word, int signal) {
+    uint64_t bit = 1ull << (signal - 1);
+    return (__atomic_fetch_and(word, ~bit, __ATOMIC_SEQ_CST) & bit) != 0;
+}
+
+// guise_safe_begin..guise_safe_end is the window in which the call has not happened yet. A kernel that restarts a
+// call after a handler puts the program counter back on the syscall instruction, which is inside.
+extern const char guise_safe_begin[], guise_safe_end[], guise_safe_abandon[], guise_restorer[];
+__asm__(
+    ".text\n"
+    ".globl guise_syscall\n.type guise_syscall,@function\n.p2align 4\nguise_syscall:\n"
+    "mov %rdi, %rax\n"
+    "mov %rsi, %rdi\n"
+    "mov %rdx, %rsi\n"
+    "mov %rcx, %rdx\n"
+    "mov %r8, %r10\n"
+    "mov %r9, %r8\n"
+    "mov 8(%rsp), %r9\n"
+    "syscall\n"
+    "ret\n"
+    ".globl guise_safe_syscall\n.type guise_safe_syscall,@function\n.p2align 4\nguise_safe_syscall:\n"
+    "mov %rdi, %r11\n"
+    "mov %rsi, %rax\n"
+    "mov %rdx, %rdi\n"
+    "mov %rcx, %rsi\n"
+    "mov %r8, %rdx\n"
+    "mov %r9, %r10\n"
+    "mov 8(%rsp), %r8\n"
+    "mov 16(%rsp), %r9\n"
+    "guise_safe_begin:\n"
+    "cmpq $0, (%r11)\n"
+    "jne guise_safe_abandon\n"
+    "syscall\n"
+    "guise_safe_end:\n"
+    "ret\n"
+    "guise_safe_abandon:\n"
+    "mov $-512, %rax\n"
+    "ret\n"
+    ".p2align 4\nguise_restorer:\n"
+    "mov $15, %eax\n" // rt_sigreturn
+    "syscall\n"
+    // (rdi args, rsi size, rdx entry, rcx argument)
+    ".globl guise_clone3\n.type guise_clone3,@function\n.p2align 4\nguise_clone3:\n"
+    "mov %rdx, %r8\n"
+    "mov %rcx, %r9\n"
+    "mov $435, %eax\n"
+    "syscall\n"
+    "jmp guise_cloned\n"
+    // (rdi flags, rsi stack, rdx parent_tid, rcx child_tid, r8 entry, r9 argument); r8 would be TLS: not given.
+    ".globl guise_clone\n.type guise_clone,@function\n.p2align 4\nguise_clone:\n"
+    "mov %rcx, %r10\n"
+    "mov $56, %eax\n"
+    "syscall\n"
+    "guise_cloned:\n"
+    "test %rax, %rax\n"
+    "jnz 1f\n"
+    "test %r8, %r8\n"
+    "jz 1f\n"
+    "xor %ebp, %ebp\n"
+    "and $-16, %rsp\n"
+    "mov %r9, %rdi\n"
+    "call *%r8\n"
+    "mov %eax, %edi\n"
+    "mov $60, %eax\n"
+    "syscall\n"
+    "hlt\n"
+    "1: ret\n");
+
+long guise_fork(void) {
+    pid_t pid = fork();
+    return pid < 0 ? -errno : pid;
+}
+
+// All signals but the two that the emulator itself needs at any time.
+#define EVERYTHING (~(1ull << (SIGSEGV - 1)) & ~(1ull << (SIGBUS - 1)))
+
+struct kernel_sigaction {
+    void *handler;
+    unsigned long flags;
+    const void *restorer;
+    uint64_t mask;
+};
+#define KERNEL_SA_RESTORER 0x04000000ul
+
+static void on_signal(int signal, siginfo_t *info, void *context) {
+    ucontext_t *uc = context;
+    struct guise_thread *t = self;
+    uint64_t bit = 1ull << (signal - 1);
+    int is_fault = signal == SIGSEGV || signal == SIGBUS;
+    if (is_fault && info->si_code > 0) {
+        if (guise_fixup_fault(uc)) return;
+        if (fault_hook && fault_hook(signal, info, uc)) return;
+        static const char message[] = "guise: internal error: the emulator itself faulted; this is a bug in guise\n";
+        guise_syscall(SYS_write, 2, (long)message, sizeof message - 1, 0, 0, 0);
+        guise_set_disposition(signal, guise_default, 0);
+        return; // the instruction faults again and ends the process by this signal
+    }
+    if (!t) return;
+    memcpy(t->info + 128 * signal, info, 128);
+    if (is_fault && (t->blocked & bit)) {
+        __atomic_fetch_or(&t->held, bit, __ATOMIC_SEQ_CST);
+        return;
+    }
+    __atomic_fetch_or(&t->pending, bit, __ATOMIC_SEQ_CST);
+    // No further signal on this thread until this one has become a guest frame.
+    uint64_t everything = EVERYTHING;
+    memcpy(&uc->uc_sigmask, &everything, sizeof everything);
+    uintptr_t pc = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
+    if (pc >= (uintptr_t)guise_safe_begin && pc < (uintptr_t)guise_safe_end)
+        uc->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)guise_safe_abandon;
+    if (t->cpu && interrupt_hook) interrupt_hook(t->cpu);
+}
+
+long guise_set_disposition(int signal, int disposition, unsigned long flags) {
+    struct kernel_sigaction action = {
+        .handler = disposition == guise_catch ? (void *)on_signal : (void *)(uintptr_t)disposition,
+        .flags = flags | KERNEL_SA_RESTORER | (disposition == guise_catch ? SA_SIGINFO : 0),
+        .restorer = guise_restorer,
+        .mask = EVERYTHING,
+    };
+    return guise_syscall(SYS_rt_sigaction, signal, (long)&action, 0, sizeof action.mask, 0, 0);
+}
+
+int guise_get_disposition(int signal) {
+    struct kernel_sigaction action = {0};
+    guise_syscall(SYS_rt_sigaction, signal, 0, (long)&action, sizeof action.mask, 0, 0);
+    uintptr_t handler = (uintptr_t)action.handler;
+    return handler <= guise_ignore ? (int)handler : guise_catch;
+}
+
+// 0 free, 1 taken, 2 taken and somebody waits.
+void guise_lock(uint32_t *word) {
+    uint32_t seen = 0;
+    if (__atomic_compare_exchange_n(word, &seen, 1, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) return;
+    while (__atomic_exchange_n(word, 2, __ATOMIC_ACQUIRE) != 0)
+        guise_syscall(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, 2, 0, 0, 0);
+}
+
+void guise_unlock(uint32_t *word) {
+    if (__atomic_exchange_n(word, 0, __ATOMIC_RELEASE) == 2)
+        guise_syscall(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
+}

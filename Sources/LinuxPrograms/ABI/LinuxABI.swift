@@ -1,0 +1,123 @@
+// What one guest architecture fixes about Linux: numbers, layouts, bits. Everything else is shared.
+// A new architecture is one more type with this protocol and one row in `linuxABIs`.
+
+/// Arguments of a system call.
+struct CallArguments {
+    var a0: UInt64 = 0, a1: UInt64 = 0, a2: UInt64 = 0, a3: UInt64 = 0, a4: UInt64 = 0, a5: UInt64 = 0
+
+    /// An argument by position, 0 to 5.
+    subscript(index: Int) -> UInt64 {
+        switch index {
+        case 0: a0
+        case 1: a1
+        case 2: a2
+        case 3: a3
+        case 4: a4
+        default: a5
+        }
+    }
+}
+
+/// A signal's disposition as the guest set it.
+struct GuestSignalAction {
+    /// 0 default, 1 ignore, otherwise the handler's address.
+    var handler: UInt64 = 0
+    var flags: UInt64 = 0
+    var mask: UInt64 = 0
+    /// Return address for the handler, on architectures whose programs supply one.
+    var restorer: UInt64 = 0
+}
+
+/// The host's struct stat (x86-64 layout), the neutral form that ABIs convert from.
+struct FileStatus {
+    var device: UInt64 = 0, inode: UInt64 = 0, links: UInt64 = 0
+    var mode: UInt32 = 0, owner: UInt32 = 0, group: UInt32 = 0, padding: UInt32 = 0
+    var special: UInt64 = 0
+    var size: Int64 = 0, blockSize: Int64 = 0, blocks: Int64 = 0
+    var accessSeconds: Int64 = 0, accessNanoseconds: Int64 = 0
+    var modifySeconds: Int64 = 0, modifyNanoseconds: Int64 = 0
+    var changeSeconds: Int64 = 0, changeNanoseconds: Int64 = 0
+    var reserved0: Int64 = 0, reserved1: Int64 = 0, reserved2: Int64 = 0
+}
+
+/// The alternate signal stack as sigaltstack(2) describes it.
+struct AlternateStack {
+    var base: UInt64 = 0
+    var flags: Int32 = 2
+    var padding: UInt32 = 0
+    var size: UInt64 = 0
+    static let disabled: Int32 = 2
+    static let onStack: Int32 = 1
+    static let autoDisarm: Int32 = Int32(bitPattern: 0x8000_0000)
+}
+
+/// What a signal frame keeps besides the registers.
+struct SignalFrame {
+    var signal: Int
+    /// 128 bytes of siginfo.
+    var info: UnsafeRawPointer
+    var action: GuestSignalAction
+    /// Mask to restore on return.
+    var mask: UInt64
+    var stack: AlternateStack
+    /// Where the frame's top may be.
+    var top: UInt64
+    /// Return address when the program supplies none.
+    var trampoline: UInt64
+}
+
+/// The ABI of Linux on one guest architecture.
+protocol LinuxABI {
+    /// uname's machine.
+    var machine: String { get }
+    /// AT_PLATFORM, or nil.
+    var platform: String? { get }
+    /// ELF header values this architecture's programs carry.
+    var elfMachine: UInt16 { get }
+    /// AT_HWCAP and AT_HWCAP2.
+    var hardwareCapabilities: (UInt64, UInt64) { get }
+    /// AT_MINSIGSTKSZ.
+    var minimumSignalStack: UInt64 { get }
+    /// First address above user space.
+    var addressLimit: UInt64 { get }
+    /// Guest number to call.
+    var calls: [SystemCall] { get }
+    /// Directory for cross-built interpreters and libraries on Debian hosts.
+    var crossRoot: String { get }
+    /// Size and data offset of struct epoll_event.
+    var epollEventLayout: (size: Int, dataOffset: Int) { get }
+    /// Code of the page a handler returns to.
+    var trampolineCode: [UInt8] { get }
+    /// /proc/cpuinfo for so many CPUs.
+    func processorDescription(count: Int) -> String
+
+    func callNumber(_ registers: UnsafeMutableRawPointer) -> UInt64
+    func callArguments(_ registers: UnsafeMutableRawPointer) -> CallArguments
+    /// Stores a result and steps over the system-call instruction.
+    func finishCall(_ registers: UnsafeMutableRawPointer, result: Int)
+    func programCounter(_ registers: UnsafeMutableRawPointer) -> UInt64
+    func stackPointer(_ registers: UnsafeMutableRawPointer) -> UInt64
+    func setStackPointer(_ registers: UnsafeMutableRawPointer, _ value: UInt64)
+    func setThreadPointer(_ registers: UnsafeMutableRawPointer, _ value: UInt64)
+    /// Copies what a program can see of its registers, to another register file or out of and into a buffer of
+    /// `registerImageSize` bytes laid out alike.
+    func copyRegisters(from: UnsafeRawPointer, to: UnsafeMutableRawPointer)
+    var registerImageSize: Int { get }
+    /// Registers at the start of a program.
+    func start(_ registers: UnsafeMutableRawPointer, entry: UInt64, stack: UInt64)
+
+    /// Position of clone's TLS and child-tid arguments.
+    func cloneArguments(_ a: CallArguments) -> (flags: UInt64, stack: UInt64, parent: UInt64, tls: UInt64, child: UInt64)
+    func encode(_ status: FileStatus) -> [UInt8]
+    func decodeAction(_ address: UInt64) -> GuestSignalAction?
+    func encodeAction(_ action: GuestSignalAction, at address: UInt64) -> Bool
+    /// Writes the frame and points the registers at the handler; false when the stack is not writable.
+    func enterHandler(_ registers: UnsafeMutableRawPointer, _ frame: SignalFrame) -> Bool
+    /// Reads back the frame a handler returns to; nil when it is not readable or not valid.
+    func leaveHandler(_ registers: UnsafeMutableRawPointer) -> (mask: UInt64, stack: AlternateStack)?
+    /// Calls only this architecture has; nil: no such call.
+    func architectureCall(_ call: SystemCall, _ a: CallArguments, _ thread: GuestThread) -> Int?
+}
+
+/// The architectures whose programs can run.
+let linuxABIs: [any LinuxABI] = [LinuxRISCV64()]

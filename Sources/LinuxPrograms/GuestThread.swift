@@ -1,0 +1,120 @@
+// One guest thread: its CPU, its signal state, and the loop that carries it between guest code and system calls.
+
+import CHost
+import Glibc
+
+/// Dispositions of all signals. A table of its own per process, and per vfork child while that shares our memory.
+typealias SignalActions = UnsafeMutablePointer<GuestSignalAction>
+
+/// A guest thread on the host thread that made it.
+final class GuestThread {
+    let process: GuestProcess
+    let cpu: any ProgramCPU
+    let registers: UnsafeMutableRawPointer
+    let abi: any LinuxABI
+    /// Signal state shared with the host's signal handler.
+    let state: UnsafeMutablePointer<guise_thread>
+    var actions: SignalActions
+    var alternateStack = AlternateStack()
+    /// Mask of sigsuspend, ppoll and friends that was in force when the signal came.
+    var temporaryMask: UInt64?
+    /// Word to clear and wake when the thread ends.
+    var clearChildTID: UInt64 = 0
+    /// Head of the robust futex list, as given to the kernel.
+    var robustList: UInt64 = 0
+    /// Set while this is a vfork child on its parent's memory: the stack the parent's host frames are on is untouchable.
+    var isVforkChild = false
+    /// Whether the host thread came from pthread_create, so that it ends by returning.
+    var isSpawned = false
+    /// Set when the thread has to leave its loop.
+    private var ended = false
+
+    /// Keeps the cpu alive for the interrupt hook, which gets it unretained.
+    init(process: GuestProcess, cpu: any ProgramCPU, actions: SignalActions) {
+        self.process = process
+        self.cpu = cpu
+        self.actions = actions
+        registers = cpu.registers
+        abi = process.abi
+        state = .allocate(capacity: 1)
+        memset(state, 0, MemoryLayout<guise_thread>.size)
+        let informationSize = (GuestThread.signalCount + 1) * 128
+        state.pointee.info = .allocate(capacity: informationSize)
+        state.pointee.info.initialize(repeating: 0, count: informationSize)
+    }
+
+    deinit {
+        state.pointee.info.deallocate()
+        state.deallocate()
+    }
+
+    /// Makes the record the one the host's handler uses on this thread.
+    func bind() {
+        state.pointee.cpu = Unmanaged.passUnretained(cpu as AnyObject).toOpaque()
+        guise_thread_bind(state)
+    }
+
+    /// Ends the loop of a thread that came from pthread_create.
+    func finish() { ended = true }
+
+    /// Runs guest code until the thread ends; a whole process ends by its last system call instead.
+    func run() {
+        while !ended {
+            if state.pointee.pending != 0 { deliverSignals() }
+            switch cpu.runProgram() {
+            case .systemCall: systemCall()
+            case .interrupted: break
+            case .breakpoint:
+                fault(SIGTRAP, code: 1, address: abi.programCounter(registers)) // TRAP_BRKPT
+            case .illegalInstruction:
+                fault(SIGILL, code: 1, address: abi.programCounter(registers)) // ILL_ILLOPC
+            case .misaligned(let address):
+                fault(SIGBUS, code: 1, address: address) // BUS_ADRALN
+            case .memoryFault(let address, let access):
+                memoryFault(address, access)
+            }
+        }
+    }
+
+    private func systemCall() {
+        let number = abi.callNumber(registers)
+        let arguments = abi.callArguments(registers)
+        let calls = abi.calls
+        let call = number < UInt64(calls.count) ? calls[Int(number)] : .unassigned
+        let result: CallResult
+        if let log = process.log, log.systemCalls {
+            log.enter(call, number, arguments)
+            result = perform(call, arguments)
+            log.leave(call, number, arguments, result)
+        } else {
+            result = perform(call, arguments)
+        }
+        switch result {
+        case .value(restartCall): break
+        case .value(let value): abi.finishCall(registers, result: value)
+        case .registersReplaced: break
+        }
+    }
+
+    /// The signal for an access the host refused: by the guest's own map, not the host's.
+    private func memoryFault(_ address: UInt64, _ access: GuestAccess) {
+        let mapErr: Int32 = 1, accErr: Int32 = 2, busAdrErr: Int32 = 2
+        guard let region = process.space.region(at: address) else {
+            return fault(SIGSEGV, code: mapErr, address: address)
+        }
+        let needed: PageProtection = access == .execute ? .execute : access == .write ? .write : .read
+        if needed == .read ? region.protection.isEmpty : !region.protection.contains(needed) {
+            return fault(SIGSEGV, code: accErr, address: address)
+        }
+        if region.kind == .stack { return fault(SIGSEGV, code: mapErr, address: address) }
+        fault(SIGBUS, code: busAdrErr, address: address)
+    }
+}
+
+/// What a system call left.
+enum CallResult {
+    /// A value or -errno for the result register.
+    case value(Int)
+    /// The registers are new as a whole: sigreturn.
+    case registersReplaced
+}

@@ -1,0 +1,6 @@
+// The version that `guise --version` prints.
+
+/// The version of this build.
+enum Version {
+    static let text = "0.1.0"
+}
