@@ -48,7 +48,7 @@ private let csrHelper: HelperFunction = { base, operation, operand, next in
     switch state.execute(CSROperation(rawValue: operation), operand: operand) {
     case .done: break
     case .illegal: state.leave(.illegalInstruction)
-    case .modeChanged: state.leave(to: next)
+    case .leaves: state.leave(to: next)
     }
     return 0
 }

@@ -18,7 +18,7 @@ struct LiftTable {
         MultiplyDivide.join(self)
         Memory.join(self)
         Control.join(self)
-        Atomic.join(self)
+        AtomicMemory.join(self)
         BitManipulation.join(self)
         SinglePrecision.join(self)
         DoublePrecision.join(self)

@@ -154,7 +154,7 @@ final class CodeGenerator {
     /// Emits the unit's hot and cold code at `destination`. Links are emitted by the runtime from `pendingLinks`.
     /// - Returns: false when the unit must be lifted again with fewer instructions.
     func generate(at destination: UnsafeMutablePointer<UInt8>, tlbMode: Int,
-                  entryCheck: (itlbOffset: Int, identity: UInt32)?) -> Bool {
+                  entryCheck: SecondPage?) -> Bool {
         asm.at = destination
         entry = destination
         self.tlbMode = tlbMode
@@ -198,7 +198,7 @@ final class CodeGenerator {
     }
 
     /// A unit that depends on a second guest page checks at entry that it is still mapped where it was.
-    private func emitEntryCheck(_ check: (itlbOffset: Int, identity: UInt32)) {
+    private func emitEntryCheck(_ check: SecondPage) {
         asm.alu(ALU.cmp, .state(check.itlbOffset), immediate: Int32(bitPattern: check.identity), wide: false)
         cold.append(ColdCode(kind: .exitToPC, entry: asm.jcc(CC.ne), value: unit.start))
     }

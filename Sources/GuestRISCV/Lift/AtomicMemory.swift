@@ -5,7 +5,7 @@
 
 import IR
 
-enum Atomic {
+enum AtomicMemory {
     static let word = MemoryFormat(sizeLog2: 2, signed: true, aligned: true)
     static let double = MemoryFormat(sizeLog2: 3, aligned: true)
 
