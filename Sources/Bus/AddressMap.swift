@@ -123,6 +123,12 @@ public final class Bus: Savable, @unchecked Sendable {
         return try window.lock.withLock(body)
     }
 
+    /// Brings every device to a standstill, so that RAM and state can be read consistently.
+    public func pause() { for window in windows { (window.device as? any PausableDevice)?.pause() } }
+
+    /// Ends a `pause`.
+    public func resume() { for window in windows { (window.device as? any PausableDevice)?.resume() } }
+
     /// Returns every device to its power-on state.
     public func reset() {
         for window in windows { window.lock.withLock { window.device.reset() } }

@@ -110,6 +110,9 @@ public final class Builder {
             default: break
             }
         }
+        if type == .i64, opcode == .or || opcode == .xor || opcode == .and,
+           let narrow = narrowed(opcode, left, right) { return narrow }
+        if opcode == .or || opcode == .xor || opcode == .add, let rotation = rotation(left, right) { return rotation }
         if left.opcode == .constant {
             switch opcode {
             case .add, .and, .or, .xor, .multiply:
@@ -118,6 +121,28 @@ public final class Builder {
             }
         }
         return unit.append(Instruction(opcode, type, a: a, b: b))
+    }
+
+    /// A bitwise operation on two sign-extended words is the sign extension of the operation on the words.
+    private func narrowed(_ opcode: Opcode, _ left: Instruction, _ right: Instruction) -> ValueID? {
+        guard left.opcode == .signExtend, right.opcode == .signExtend,
+              type(of: left.a) == .i32, type(of: right.a) == .i32 else { return nil }
+        return signExtend(binary(opcode, left.a, right.a), .i64)
+    }
+
+    /// A value seen through truncation.
+    private func source(_ value: ValueID) -> ValueID {
+        let instruction = unit.instructions[Int(value)]
+        return instruction.opcode == .truncate ? instruction.a : value
+    }
+
+    /// x << k combined with x >> (w − k) is a rotation.
+    private func rotation(_ left: Instruction, _ right: Instruction) -> ValueID? {
+        let (high, low) = left.opcode == .shiftLeft ? (left, right) : (right, left)
+        guard high.opcode == .shiftLeft, low.opcode == .shiftRightUnsigned, source(high.a) == source(low.a), high.type == low.type,
+              let up = constantValue(high.b), let down = constantValue(low.b),
+              up > 0, down > 0, up + down == Int64(high.type.bits) else { return nil }
+        return unit.append(Instruction(.rotateLeft, high.type, a: high.a, b: high.b))
     }
 
     /// (x << 32) >> k, k >= 32: the zero and sign extension idioms of guests without an extension instruction.

@@ -141,3 +141,22 @@ enum CallForm {
         }
     }
 }
+
+/// What `--log` can show for programs.
+public enum LogCategory {
+    public static let names = ["syscalls", "signals", "faults", "blocks"]
+
+    /// The same text with an absolute file name, so that a guest's chdir and execve do not change the file.
+    public static func absolute(_ specification: String) -> String {
+        specification.split(separator: ",").map { part in
+            guard part.hasPrefix("file="), !part.hasPrefix("file=/"), let here = readLink("/proc/self/cwd") else { return String(part) }
+            return "file=\(here)/\(part.dropFirst(5))"
+        }.joined(separator: ",")
+    }
+
+    /// The first part of a `--log` text that means nothing; nil when all do.
+    public static func unknown(in specification: String) -> String? {
+        specification.split(separator: ",", omittingEmptySubsequences: false)
+            .first { !names.contains(String($0)) && !($0.hasPrefix("file=") && $0.count > 5) }.map(String.init)
+    }
+}

@@ -82,8 +82,18 @@ final class GuestAddressSpace {
     /// The region that holds an address.
     func region(at address: UInt64) -> GuestRegion? { lock.withLock { regionLocked(at: address) } }
 
-    /// Whether guest code may be fetched from an address.
-    func mayExecute(_ address: UInt64) -> Bool { region(at: address)?.protection.contains(.execute) ?? false }
+    /// How many bytes of guest code follow an address, at least up to the end of its region; 0 when none.
+    func executableBytes(_ address: UInt64) -> Int {
+        lock.withLock {
+            var i = index(above: address)
+            var end = address
+            while i < regions.count, regions[i].start <= end, regions[i].protection.contains(.execute) {
+                end = regions[i].end
+                i += 1
+            }
+            return Int(end - address)
+        }
+    }
 
     /// Whether no region touches the range.
     func isFree(_ start: UInt64, _ length: UInt64) -> Bool {

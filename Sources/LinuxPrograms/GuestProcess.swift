@@ -15,8 +15,9 @@ public struct ProgramOptions {
     public init() {}
 }
 
-/// Makes the engine of a new guest process. The page query answers whether guest code may be fetched from an address.
-public typealias EngineFactory = (_ options: ProgramOptions, _ mayExecute: @escaping (UInt64) -> Bool) throws -> any ProgramEngine
+/// Makes the engine of a new guest process. The query answers how many bytes from an address on are guest code:
+/// 0 where nothing may be executed.
+public typealias EngineFactory = (_ options: ProgramOptions, _ executableBytes: @escaping (UInt64) -> Int) throws -> any ProgramEngine
 
 /// State of the guest process that its threads share.
 final class GuestProcess {
@@ -55,7 +56,7 @@ final class GuestProcess {
         paths = GuestPaths(root: options.root, crossRoot: options.root.isEmpty ? abi.crossRoot : "")
         log = CallLog(specification: options.log)
         log?.hide(in: descriptors)
-        engine = try makeEngine(options, { space.mayExecute($0) })
+        engine = try makeEngine(options, { space.executableBytes($0) })
     }
 
     private enum Layout {

@@ -61,7 +61,7 @@ final class GuestThread {
     func run() {
         while !ended {
             if state.pointee.pending != 0 { deliverSignals() }
-            switch cpu.run() {
+            switch cpu.runProgram() {
             case .systemCall: systemCall()
             case .interrupted: break
             case .breakpoint:
@@ -70,8 +70,8 @@ final class GuestThread {
                 fault(SIGILL, code: 1, address: abi.programCounter(registers)) // ILL_ILLOPC
             case .misaligned(let address):
                 fault(SIGBUS, code: 1, address: address) // BUS_ADRALN
-            case .memoryFault(let address, let write, let execute):
-                memoryFault(address, write: write, execute: execute)
+            case .memoryFault(let address, let access):
+                memoryFault(address, access)
             }
         }
     }
@@ -97,12 +97,12 @@ final class GuestThread {
     }
 
     /// The signal for an access the host refused: by the guest's own map, not the host's.
-    private func memoryFault(_ address: UInt64, write: Bool, execute: Bool) {
+    private func memoryFault(_ address: UInt64, _ access: GuestAccess) {
         let mapErr: Int32 = 1, accErr: Int32 = 2, busAdrErr: Int32 = 2
         guard let region = process.space.region(at: address) else {
             return fault(SIGSEGV, code: mapErr, address: address)
         }
-        let needed: PageProtection = execute ? .execute : write ? .write : .read
+        let needed: PageProtection = access == .execute ? .execute : access == .write ? .write : .read
         if needed == .read ? region.protection.isEmpty : !region.protection.contains(needed) {
             return fault(SIGSEGV, code: accErr, address: address)
         }

@@ -141,7 +141,7 @@ public enum ProgramRunner {
         let process: GuestProcess, cpu: any ProgramCPU
         do {
             process = try GuestProcess(abi: abi, options: c.options, engine: engine)
-            cpu = try process.engine.makeCPU()
+            cpu = try process.engine.makeProgramCPU()
         } catch { throw fail(error, ProgramStatus.guiseFailed) }
         process.executablePath = String(decoding: c.executable, as: UTF8.self)
         process.hostExecutablePath = host
@@ -161,7 +161,7 @@ public enum ProgramRunner {
         var mask: UInt64 = 0
         withUnsafeMutablePointer(to: &mask) { _ = hostCall(.rt_sigprocmask, 0, 0, Int(bitPattern: $0), 8) }
         thread.bind()
-        installHandlers()
+        installHandlers(process.engine)
         thread.applyMask((mask & ~SignalSet.reserved) | c.blocked)
         thread.run()
         // The first thread's loop ends only with its process.
@@ -182,16 +182,9 @@ public enum ProgramRunner {
         return actions
     }
 
-    private static func installHandlers() {
-        guise_set_interrupt_hook { pointer in
-            guard let pointer else { return }
-            // SAFETY: the record's cpu is alive while its thread runs; unretained, so nothing is counted or freed here.
-            let object = Unmanaged<AnyObject>.fromOpaque(pointer)
-            object._withUnsafeGuaranteedRef { requestExitHook?($0) }
-        }
+    private static func installHandlers(_ engine: any ProgramEngine) {
+        guise_set_interrupt_hook(engine.interruptHook)
+        guise_set_fault_hook(engine.faultHook)
         for signal in [SIGSEGV, SIGBUS] { guise_set_disposition(signal, Int32(guise_catch.rawValue), 0) }
     }
-
-    /// Set by the engine's adapter: how a signal handler interrupts a CPU.
-    nonisolated(unsafe) public static var requestExitHook: ((AnyObject) -> Void)?
 }

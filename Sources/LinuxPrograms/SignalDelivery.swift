@@ -125,6 +125,7 @@ extension GuestThread {
             signal: signal, info: info, action: action, mask: state.pointee.blocked, stack: saved, top: top,
             trampoline: process.trampoline)
         guard abi.enterHandler(registers, frame) else { return false }
+        cpu.clearReservation()
         if alternateStack.flags & AlternateStack.autoDisarm != 0 { alternateStack = AlternateStack() }
         if action.flags & SignalActionFlag.resetHand != 0 {
             actions[signal].handler = 0

@@ -49,7 +49,7 @@ public protocol VCPU: Savable {
     func kick()
     /// Sets a bit of `mip` (see `InterruptBit`) to a level.
     func setInterrupt(_ bit: Int, _ level: Bool)
-    /// Power-on state, then these values. With `privilege` supervisor, the built-in SBI is in use: `medeleg` and
+    /// Power-on state, then these values. Bits of `mip` set through `setInterrupt` stay: their lines keep their level. With `privilege` supervisor, the built-in SBI is in use: `medeleg` and
     /// `mideleg` delegate all that an SBI implementation delegates, PMP is open, `mcounteren` allows the counters.
     func reset(pc: GuestPhysical, a0: UInt64, a1: UInt64, privilege: Privilege)
     /// General-purpose register x0…x31.

@@ -75,6 +75,13 @@ final class MachineTLB {
     private func forgetJumps() {
         generation = (generation + 1) & 15
         if generation == 0 { TranslationRuntime.clearJumpCache(state) }
+        updateSalt()
+    }
+
+    /// Puts the salt for the current mode into force.
+    @inline(__always) func updateSalt() {
+        let mode = state.load(fromByteOffset: StateLayout.mode, as: UInt32.self)
+        state.storeBytes(of: salt(mode: mode), toByteOffset: StateLayout.jumpSalt, as: UInt64.self)
     }
 
     /// Salt of the jump cache for a mode: distinct for each (mode, generation), in address bits 48 to 62.
@@ -88,11 +95,13 @@ final class MachineTLB {
         guard let host = ram.pointer(GuestPhysical(physicalPage), length: 4096) else { return }
         let invalid = Self.invalidTag(number)
         let slot = entry(number)
-        let holdsCode = ram.codePages[Int((physicalPage - ram.start.value) >> 12)] != 0
+        let codeFlag = ram.codePages + Int((physicalPage - ram.start.value) >> 12)
         slot.storeBytes(of: readable ? page : invalid, as: UInt64.self)
-        slot.storeBytes(of: writable && !holdsCode ? page : invalid, toByteOffset: 8, as: UInt64.self)
         slot.storeBytes(of: UInt64(UInt(bitPattern: host)), toByteOffset: 16, as: UInt64.self)
         slot.storeBytes(of: physicalPage, toByteOffset: 24, as: UInt64.self)
+        guise_store64(slot + 8, writable && codeFlag.pointee == 0 ? page : invalid)
+        // Another vCPU may have marked the page between the look at its flag and the store: look again.
+        if codeFlag.pointee != 0 { guise_store64(slot + 8, invalid) }
         if filledCount < Self.filledLimit {
             filled[filledCount] = UInt32(number)
             filledCount += 1

@@ -55,6 +55,9 @@ public final class UserEngine: @unchecked Sendable {
     /// Guest memory in this range was mapped over, unmapped, re-protected, or its code was declared changed.
     public func codeChanged(start: UInt64, length: UInt64) { runtime.invalidate(start: start, length: length) }
 
+    /// Writes the generated code and an index of its units to FILE and FILE.units: for profiling and debugging.
+    public func dumpCode(to path: String) { runtime.dumpCode(to: path) }
+
     /// Before fork(2).
     public func prepareFork() { runtime.prepareFork() }
     /// In the parent after fork(2).
@@ -159,7 +162,7 @@ public final class UserCPU {
             state.storeBytes(of: UInt64(mode) << 48, toByteOffset: StateLayout.jumpSalt, as: UInt64.self)
             let unit: UnitIndex
             do throws(TranslationFailure) {
-                unit = try find(start, mode)
+                unit = try find(start, mode, seen)
             } catch .flushed {
                 pendingLink = .max
                 continue
@@ -178,13 +181,13 @@ public final class UserCPU {
         }
     }
 
-    private func find(_ start: UInt64, _ mode: UInt32) throws(TranslationFailure) -> UnitIndex {
+    private func find(_ start: UInt64, _ mode: UInt32, _ seen: UInt32) throws(TranslationFailure) -> UnitIndex {
         let known = context.existing(start: start, context: 0, mode: mode)
         if known != .noUnit { return known }
         let available = engine.executableBytes(start)
         guard available > 0, let bytes = UnsafeRawPointer(bitPattern: UInt(start)) else { return .noUnit }
         return try context.unit(start: start, mode: mode, context: 0, page: start >> 12,
-                                code: GuestCode(bytes: bytes, available: available), limit: 64, entryCheck: nil)
+                                code: GuestCode(bytes: bytes, available: available), limit: 64, seen: seen, second: nil)
     }
 
     /// Sorts out why generated code was left; nil to go on.

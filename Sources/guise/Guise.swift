@@ -17,12 +17,14 @@ struct Guise: ParsableCommand {
             """,
         version: "guise \(Version.text)",
         subcommands: [
+            RunCommand.self,
             CompletionCommand.self,
         ]
     )
 
     /// Parses, runs and exits. Replaces ArgumentParser's own entry point, whose statuses for failures are others.
     static func main() {
+        RunCommand.continueIfExecuted()
         do {
             var command = try parseAsRoot()
             try command.run()

@@ -50,6 +50,10 @@ public protocol PCIFunction: Savable {
     func writeConfig(offset: Int, size: Int, value: UInt32)
     /// Returns to power-on state, `config.reset()` included.
     func reset()
+    /// As `PausableDevice.pause`. The default has nothing to wait for.
+    func pause()
+    /// As `PausableDevice.resume`.
+    func resume()
 }
 
 extension PCIFunction {
@@ -57,4 +61,6 @@ extension PCIFunction {
     public func writeConfig(offset: Int, size: Int, value: UInt32) {
         config.write(offset: offset, size: size, value: value)
     }
+    public func pause() {}
+    public func resume() {}
 }

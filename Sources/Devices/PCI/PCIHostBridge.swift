@@ -119,6 +119,10 @@ public final class PCIHostBridge: @unchecked Sendable {
         function.writeBAR(bar, offset: offset, size: size, value: value)
     }
 
+    fileprivate func forEachFunction(_ body: (any PCIFunction) -> Void) {
+        for case let function? in functions { body(function) }
+    }
+
     fileprivate func resetAll() {
         for function in functions { function?.reset() }
         decode()
@@ -212,12 +216,14 @@ private final class HostBridgeFunction: PCIFunction {
     func restore(from reader: inout StateReader) throws { try config.restore(from: &reader) }
 }
 
-private final class ECAMWindow: MMIODevice {
+private final class ECAMWindow: PausableDevice {
     let bridge: PCIHostBridge
     init(_ bridge: PCIHostBridge) { self.bridge = bridge }
     func read(offset: UInt64, size: Int) -> UInt64 { bridge.readConfig(offset, size) }
     func write(offset: UInt64, size: Int, value: UInt64) { bridge.writeConfig(offset, size, value) }
     func reset() { bridge.resetAll() }
+    func pause() { bridge.forEachFunction { $0.pause() } }
+    func resume() { bridge.forEachFunction { $0.resume() } }
     func save(to writer: inout StateWriter) { bridge.saveAll(to: &writer) }
     func restore(from reader: inout StateReader) throws { try bridge.restoreAll(from: &reader) }
 }

@@ -82,6 +82,13 @@ public final class UART16550: MMIODevice {
         return true
     }
 
+    /// Takes up to `limit` received bytes, as firmware that polls the port would.
+    public func takeReceived(limit: Int) -> [UInt8] {
+        var bytes: [UInt8] = []
+        while bytes.count < limit, !receiver.isEmpty { bytes.append(readReceiver()) }
+        return bytes
+    }
+
     /// The sink has room again.
     public func outputReady() { drainTransmitter() }
 

@@ -3,8 +3,18 @@
 
 /// Removes dead register writes and dead values, and fills `unit.uses`.
 public enum DeadCode {
-    /// - Parameter globalCount: how many globals the front has; at most 256.
+    /// As below, with no global pinned.
     public static func eliminate(_ unit: Unit, globalCount: Int) {
+        withUnsafeTemporaryAllocation(of: Bool.self, capacity: max(1, globalCount)) { none in
+            none.initialize(repeating: false)
+            if let base = none.baseAddress { eliminate(unit, globalCount: globalCount, pinned: base) }
+        }
+    }
+
+    /// - Parameters:
+    ///   - globalCount: how many globals the front has; at most 256.
+    ///   - pinned: for each global, whether writing it is free (it lives in a host register).
+    public static func eliminate(_ unit: Unit, globalCount: Int, pinned: UnsafePointer<Bool>) {
         let instructions = unit.instructions, uses = unit.uses
         uses.update(repeating: 0, count: unit.count)
         // overwritten[g] = generation in which a later write with no barrier between was seen.
@@ -22,7 +32,19 @@ public enum DeadCode {
                 case .set:
                     let global = Int(instruction.imm)
                     if overwritten[global] == generation {
-                        instructions[index].opcode = .dead
+                        // Nobody sees this write. But if the value is used later, the guest's own choice of register
+                        // is the best place to keep it, as long as the register costs nothing to write.
+                        var kept = instruction.a
+                        if uses[Int(kept)] == 0 {
+                            let source = instructions[Int(kept)]
+                            if source.opcode == .signExtend, source.type == .i64 { kept = source.a }
+                        }
+                        if pinned[global], uses[Int(kept)] > 0, instructions[Int(kept)].opcode != .constant {
+                            instructions[index].a = kept
+                            uses[Int(kept)] &+= 1
+                        } else {
+                            instructions[index].opcode = .dead
+                        }
                         index -= 1
                         continue
                     }

@@ -99,8 +99,10 @@ protocol LinuxABI {
     func stackPointer(_ registers: UnsafeMutableRawPointer) -> UInt64
     func setStackPointer(_ registers: UnsafeMutableRawPointer, _ value: UInt64)
     func setThreadPointer(_ registers: UnsafeMutableRawPointer, _ value: UInt64)
-    /// Bytes a register file takes, for copies.
-    var registerFileSize: Int { get }
+    /// Copies what a program can see of its registers, to another register file or out of and into a buffer of
+    /// `registerImageSize` bytes laid out alike.
+    func copyRegisters(from: UnsafeRawPointer, to: UnsafeMutableRawPointer)
+    var registerImageSize: Int { get }
     /// Registers at the start of a program.
     func start(_ registers: UnsafeMutableRawPointer, entry: UInt64, stack: UInt64)
 

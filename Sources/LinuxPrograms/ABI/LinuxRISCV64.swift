@@ -22,7 +22,7 @@ struct LinuxRISCV64: LinuxABI {
     let calls = genericSystemCalls
     let crossRoot = "/usr/riscv64-linux-gnu"
     let epollEventLayout = (size: 16, dataOffset: 8)
-    let registerFileSize = 528
+    let registerImageSize = 1024
 
     /// One bit per single-letter extension, 'a' = bit 0.
     var hardwareCapabilities: (UInt64, UInt64) {
@@ -70,9 +70,20 @@ struct LinuxRISCV64: LinuxABI {
     func setThreadPointer(_ r: UnsafeMutableRawPointer, _ value: UInt64) { setX(r, 4, value) }
 
     func start(_ r: UnsafeMutableRawPointer, entry: UInt64, stack: UInt64) {
-        memset(r, 0, registerFileSize)
+        memset(r + 8, 0, Offset.pc - 8)
+        setFloatControl(r, 0)
         setX(r, 2, stack)
         r.storeBytes(of: entry, toByteOffset: Offset.pc, as: UInt64.self)
+    }
+
+    func copyRegisters(from: UnsafeRawPointer, to: UnsafeMutableRawPointer) {
+        memcpy(to + 8, from + 8, Offset.pc)
+        setFloatControl(to, floatControl(from))
+    }
+
+    private func floatControl(_ r: UnsafeRawPointer) -> UInt32 { r.load(fromByteOffset: Offset.fcsr, as: UInt32.self) }
+    private func setFloatControl(_ r: UnsafeMutableRawPointer, _ value: UInt32) {
+        r.storeBytes(of: value & 0xff, toByteOffset: Offset.fcsr, as: UInt32.self)
     }
 
     func cloneArguments(_ a: CallArguments) -> (flags: UInt64, stack: UInt64, parent: UInt64, tls: UInt64, child: UInt64) {
@@ -133,7 +144,7 @@ struct LinuxRISCV64: LinuxABI {
             p.storeBytes(of: programCounter(r), toByteOffset: Frame.registers, as: UInt64.self)
             memcpy(p + Frame.registers + 8, r + 8, 31 * 8)
             memcpy(p + Frame.floats, r + Offset.floats, 256)
-            p.storeBytes(of: r.load(fromByteOffset: Offset.fcsr, as: UInt32.self), toByteOffset: Frame.fcsr, as: UInt32.self)
+            p.storeBytes(of: floatControl(r), toByteOffset: Frame.fcsr, as: UInt32.self)
             return Guest.write(UnsafeRawBufferPointer(image), at: at)
         }
         guard ok else { return false }
@@ -157,8 +168,7 @@ struct LinuxRISCV64: LinuxABI {
             r.storeBytes(of: p.loadUnaligned(fromByteOffset: Frame.registers, as: UInt64.self), toByteOffset: Offset.pc, as: UInt64.self)
             memcpy(r + 8, p + Frame.registers + 8, 31 * 8)
             memcpy(r + Offset.floats, p + Frame.floats, 256)
-            let fcsr = p.loadUnaligned(fromByteOffset: Frame.fcsr, as: UInt32.self) & 0xff
-            r.storeBytes(of: fcsr, toByteOffset: Offset.fcsr, as: UInt32.self)
+            setFloatControl(r, p.loadUnaligned(fromByteOffset: Frame.fcsr, as: UInt32.self))
             return (
                 p.loadUnaligned(fromByteOffset: Frame.mask, as: UInt64.self),
                 p.loadUnaligned(fromByteOffset: Frame.stack, as: AlternateStack.self)

@@ -104,17 +104,25 @@ extension GuestThread {
         let plain = request.flags & special == 0 && request.exitSignal == UInt64(SIGCHLD) && request.setTIDCount == 0
         process.space.lock.lock()
         process.lock.lock()
-        var pid: Int
+        process.engine.prepareFork()
+        let pid: Int
         if plain {
             pid = guise_fork()
         } else {
             pid = rawFork(request)
         }
+        if pid == 0 {
+            do { try process.engine.didForkInChild(current: cpu) } catch {
+                // A child without an engine cannot run anything; its parent sees it killed, as when memory runs out.
+                _ = hostCall(.exit_group, 128 + Int(SIGKILL))
+            }
+        } else {
+            process.engine.didForkInParent()
+        }
         process.lock.unlock()
         process.space.lock.unlock()
         if pid == 0 {
             becomeChild(request)
-            process.engine.didForkInChild(current: cpu)
             process.threadCount = 1
         } else if pid > 0, request.flags & CloneFlag.parentSetTID != 0 {
             _ = Guest.store(Int32(truncatingIfNeeded: pid), at: request.parentTID)
@@ -167,8 +175,8 @@ extension GuestThread {
             return failure(ENOMEM)
         }
         // The child uses this object, its CPU and this host thread's storage while we sleep: keep what it changes.
-        let savedRegisters = UnsafeMutableRawPointer.allocate(byteCount: abi.registerFileSize, alignment: 16)
-        memcpy(savedRegisters, registers, abi.registerFileSize)
+        let savedRegisters = UnsafeMutableRawPointer.allocate(byteCount: abi.registerImageSize, alignment: 16)
+        abi.copyRegisters(from: registers, to: savedRegisters)
         let saved = (actions, alternateStack, clearChildTID, robustList, isSpawned, isVforkChild, state.pointee.held, state.pointee.blocked)
         let shared = request.flags & CloneFlag.sighand != 0
         if !shared {
@@ -196,7 +204,7 @@ extension GuestThread {
         (actions, alternateStack, clearChildTID, robustList, isSpawned, isVforkChild, state.pointee.held, state.pointee.blocked) = saved
         state.pointee.pending = 0
         temporaryMask = nil
-        memcpy(registers, savedRegisters, abi.registerFileSize)
+        abi.copyRegisters(from: savedRegisters, to: registers)
         savedRegisters.deallocate()
         _ = hostCall(.munmap, hostStack, stackSize)
         if pid > 0, request.flags & CloneFlag.parentSetTID != 0 {
@@ -221,10 +229,10 @@ extension GuestThread {
         let start: ThreadStart
         do {
             start = ThreadStart(
-                process: process, cpu: try process.engine.makeCPU(), actions: actions, request: request,
+                process: process, cpu: try process.engine.makeProgramCPU(), actions: actions, request: request,
                 blocked: state.pointee.blocked)
         } catch { return failure(EAGAIN) }
-        memcpy(start.thread.registers, registers, abi.registerFileSize)
+        abi.copyRegisters(from: registers, to: start.thread.registers)
         let mask = blockHostSignals()
         if state.pointee.pending != 0 { return restartCall }
         var attributes = pthread_attr_t()
@@ -265,6 +273,7 @@ extension GuestThread {
         applyMask(start.blocked)
         run()
         guise_thread_bind(nil)
+        cpu.retire()
     }
 
     // MARK: Ends

@@ -14,15 +14,14 @@ private enum UnixAddress {
 extension GuestThread {
     /// Runs `body` with the host form of a socket address.
     private func withSocketAddress(_ address: UInt64, _ length: UInt64, _ body: (_ address: Int, _ length: Int) -> Int) -> Int {
-        let plain = { body(Int(bitPattern: UInt(address)), Int(bitPattern: UInt(length))) }
         let size = Int(UInt32(truncatingIfNeeded: length))
         guard process.paths.isTranslating, address != 0, size > UnixAddress.pathOffset,
             size <= UnixAddress.pathOffset + UnixAddress.pathMax,
             let bytes = Guest.bytes(address, size), bytes[0] == UInt8(UnixAddress.family), bytes[1] == 0,
             bytes[UnixAddress.pathOffset] != 0
-        else { return plain() }
+        else { return body(Int(bitPattern: address), Int(bitPattern: length)) }
         let path = Array(bytes[UnixAddress.pathOffset...].prefix { $0 != 0 })
-        guard case .host(var host) = process.paths.translate(path, at: currentDirectory, follow: true) else { return plain() }
+        guard case .host(var host) = process.paths.translate(path, at: currentDirectory, follow: true) else { return body(Int(bitPattern: address), Int(bitPattern: length)) }
         var directory = -1
         if host.count >= UnixAddress.pathMax, let slash = host.lastIndex(of: 0x2f) {
             let parent = Array(host[..<slash])

@@ -17,6 +17,20 @@ public struct GuestCode {
     }
 }
 
+/// The second page of an instruction that straddles two pages of a machine.
+public struct SecondPage {
+    /// Offset in the state block of its instruction TLB slot, and the identity that must be found there.
+    public var itlbOffset: Int
+    public var identity: UInt32
+    /// Page number it can be invalidated by.
+    public var page: UInt64
+    public init(itlbOffset: Int, identity: UInt32, page: UInt64) {
+        self.itlbOffset = itlbOffset
+        self.identity = identity
+        self.page = page
+    }
+}
+
 /// Why a unit could not be made.
 public enum TranslationFailure: Error {
     /// The first instruction continues beyond the bytes given.
@@ -83,24 +97,24 @@ public final class TranslationContext {
     ///   - context: identity of the guest page mapping, 0 for programs.
     ///   - page: page number under which the unit can be invalidated.
     ///   - code: fetches the guest bytes; called only on a miss.
-    ///   - entryCheck: for an instruction that straddles two pages of a machine: the second page's instruction TLB slot
-    ///     (offset in the state block) and identity.
+    ///   - seen: the epoch in which `context` was obtained.
+    ///   - second: for an instruction that straddles two pages of a machine.
     @inline(__always)
     public func unit(start: UInt64, mode: UInt32, context: UInt32, page: UInt64, code: GuestCode, limit: Int,
-              entryCheck: (itlbOffset: Int, identity: UInt32)?) throws(TranslationFailure) -> UnitIndex {
+              seen: UInt32, second: SecondPage?) throws(TranslationFailure) -> UnitIndex {
         let found = runtime.lookup(start: start, context: context, mode: mode)
         if found != .noUnit { return found }
         return try translate(start: start, mode: mode, context: context, page: page, code: code, limit: limit,
-                             entryCheck: entryCheck)
+                             seen: seen, second: second)
     }
 
     private func translate(start: UInt64, mode: UInt32, context: UInt32, page: UInt64, code: GuestCode, limit: Int,
-                           entryCheck: (itlbOffset: Int, identity: UInt32)?) throws(TranslationFailure) -> UnitIndex {
+                           seen: UInt32, second: SecondPage?) throws(TranslationFailure) -> UnitIndex {
         var limit = min(limit, runtime.options.unitLimit)
         let cache = runtime.cache
-        let seen = guise_load32(runtime.epoch)
+        guard guise_load32(runtime.epoch) == seen else { throw .flushed }
         let toBoundary = 0x1000 - Int(start & 0xFFF)
-        var available = entryCheck == nil ? min(code.available, toBoundary) : code.available
+        var available = second == nil ? min(code.available, toBoundary) : code.available
         while true {
             builder.begin(start: start, mode: mode, rounding: runtime.front.rounding(mode: mode))
             if runtime.front.lift(builder, start: start, mode: mode, code: code.bytes, available: available,
@@ -113,7 +127,7 @@ public final class TranslationContext {
                 limit = 1
                 continue
             }
-            DeadCode.eliminate(unit, globalCount: runtime.front.globals.count)
+            DeadCode.eliminate(unit, globalCount: generator.globalCount, pinned: generator.globalIsPinned)
             let room = unit.count * Self.bytesPerOperation + Self.spareBytes
             if room > CodeCache.chunkSize {
                 limit = max(1, limit / 2)
@@ -130,7 +144,7 @@ public final class TranslationContext {
                 chunkEpoch = seen
             }
             let tlbMode = runtime.front.tlbMode(mode: mode)
-            if generator.generate(at: cache.writable + position, tlbMode: tlbMode, entryCheck: entryCheck) { break }
+            if generator.generate(at: cache.writable + position, tlbMode: tlbMode, entryCheck: second) { break }
             precondition(limit > 1, "one guest instruction did not fit the code generator's tables")
             limit = max(1, limit / 2)
         }
@@ -155,7 +169,13 @@ public final class TranslationContext {
         unitsTranslated += 1
         instructionsTranslated += unit.guestInstructionCount
         guard guise_load32(runtime.epoch) == seen else { throw .flushed }
-        return runtime.publish(reserved.unit, record, page: page)
+        return runtime.publish(reserved.unit, record, page: page, secondPage: second?.page)
+    }
+
+    /// Whether guest code at `bytes` still is what a unit was made from.
+    public func matches(_ unit: UnitIndex, _ bytes: UnsafeRawPointer) -> Bool {
+        let record = runtime.cache.units[Int(unit)]
+        return Self.hash(bytes, Int(record.guestByteLength)) == record.contentHash
     }
 
     /// FNV-1a over guest code, to notice that it changed.
@@ -180,6 +200,9 @@ public final class TranslationContext {
     public func link(_ link: UInt32, to unit: UnitIndex, identity: UInt32, seen: UInt32) {
         runtime.link(Int(link), to: unit, identity: identity, seen: seen)
     }
+
+    /// Empties the cache because a table of the engine is full.
+    public func flush(seen: UInt32) { runtime.flush(by: member, seen: seen) }
 
     /// The epoch in which a unit is about to be looked up; pass it to `enter`.
     @inline(__always) public var epoch: UInt32 { guise_load32(runtime.epoch) }

@@ -50,7 +50,11 @@ public final class TranslationRuntime: @unchecked Sendable {
     private static let bucketCount = 1 << 16
     /// Head of the list of units of each guest page number (physical for machines).
     private var pages: [UInt64: UnitIndex] = [:]
+    /// Units that also depend on a second guest page, by that page's number.
+    private var straddlers: [UInt64: [UnitIndex]] = [:]
     private var members: [RuntimeMember] = []
+    /// Called during a flush, while no thread runs generated code; set once before the first vCPU runs.
+    public var flushed: (() -> Void)?
     /// Raised by every flush; a unit found before it must be looked up again.
     let epoch: UnsafeMutablePointer<UInt32>
     private var flushing = false
@@ -197,7 +201,7 @@ public final class TranslationRuntime: @unchecked Sendable {
     }
 
     /// Publishes a finished unit. If another thread was faster, its unit is returned instead.
-    func publish(_ index: UnitIndex, _ record: UnitRecord, page: UInt64) -> UnitIndex {
+    func publish(_ index: UnitIndex, _ record: UnitRecord, page: UInt64, secondPage: UInt64?) -> UnitIndex {
         pthread_mutex_lock(lock)
         defer { pthread_mutex_unlock(lock) }
         let existing = find(record.start, record.context, record.mode)
@@ -209,6 +213,7 @@ public final class TranslationRuntime: @unchecked Sendable {
         buckets[head] = index + 1
         slot.pointee.pageNext = pages[page] ?? .noUnit
         pages[page] = index
+        if let secondPage { straddlers[secondPage, default: []].append(index) }
         let first = Int(record.codeOffset) / CodeCache.granule
         let last = (Int(record.codeOffset) + Int(record.codeLength) - 1) / CodeCache.granule
         for granule in first...max(first, last) { cache.granuleOwner[granule] = index + 1 }
@@ -265,15 +270,16 @@ public final class TranslationRuntime: @unchecked Sendable {
         guard length > 0 else { return }
         pthread_mutex_lock(lock)
         defer { pthread_mutex_unlock(lock) }
-        guard !pages.isEmpty else { return }
+        guard !pages.isEmpty || !straddlers.isEmpty else { return }
         let firstPage = start >> 12, lastPage = (start &+ (length - 1)) >> 12
         if lastPage - firstPage > UInt64(pages.count) {
             for page in pages.keys where page >= firstPage && page <= lastPage { dropPage(page) }
+            for page in straddlers.keys where page >= firstPage && page <= lastPage { dropPage(page) }
         } else {
             for page in firstPage...lastPage { dropPage(page) }
         }
-        // A unit that starts on the page before may reach into this one.
-        if firstPage > 0, let head = pages[firstPage - 1] {
+        // A program's unit that starts on the page before may reach into this one.
+        if options.identityMemory, firstPage > 0, let head = pages[firstPage - 1] {
             var index = head
             while index != .noUnit {
                 let record = cache.units[Int(index)]
@@ -284,6 +290,7 @@ public final class TranslationRuntime: @unchecked Sendable {
     }
 
     private func dropPage(_ page: UInt64) {
+        if let units = straddlers.removeValue(forKey: page) { for unit in units { drop(unit) } }
         guard var index = pages.removeValue(forKey: page) else { return }
         while index != .noUnit {
             let next = cache.units[Int(index)].pageNext
@@ -372,6 +379,8 @@ public final class TranslationRuntime: @unchecked Sendable {
         memset(buckets, 0, Self.bucketCount * 4)
         memset(cache.granuleOwner, 0, cache.nextChunk / CodeCache.granule * 4)
         pages.removeAll(keepingCapacity: true)
+        straddlers.removeAll()
+        flushed?()
         cache.nextChunk = firstChunk
         cache.unitCount = 0
         cache.linkCount = 0
@@ -390,5 +399,22 @@ public final class TranslationRuntime: @unchecked Sendable {
     /// Empties a vCPU's jump cache.
     public static func clearJumpCache(_ state: UnsafeMutableRawPointer) {
         memset(state + StateLayout.jumpCache, 0xFF, StateLayout.jumpCacheCount * 16)
+    }
+
+    /// Writes the used part of the cache to `path`, and one line per living unit (cache offset, length, guest address,
+    /// mode; hexadecimal) to `path`.units. For `objdump -D -b binary -m i386:x86-64`.
+    public func dumpCode(to path: String) {
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        guard let image = fopen(path, "w"), let index = fopen(path + ".units", "w") else { return }
+        fwrite(cache.writable, 1, cache.nextChunk, image)
+        for unit in 0..<cache.unitCount where cache.units[unit].dead == 0 {
+            let record = cache.units[unit]
+            let line = [UInt64(record.codeOffset), UInt64(record.codeLength), record.start, UInt64(record.mode)]
+                .map { String($0, radix: 16) }.joined(separator: " ")
+            fputs(line + "\n", index)
+        }
+        fclose(image)
+        fclose(index)
     }
 }

@@ -80,6 +80,7 @@ final class CodeGenerator {
     let globalIsFloat: UnsafeMutablePointer<Bool>
     /// Host register pinned to the global, or `noRegister`.
     let pin: UnsafeMutablePointer<UInt8>
+    let globalIsPinned: UnsafeMutablePointer<Bool>
     /// The value the global's home is known to hold.
     let globalValue: UnsafeMutablePointer<ValueID>
 
@@ -118,11 +119,13 @@ final class CodeGenerator {
         globalIsFloat = .allocate(capacity: globalCount)
         pin = .allocate(capacity: globalCount)
         globalValue = .allocate(capacity: globalCount)
+        globalIsPinned = .allocate(capacity: globalCount)
         for (index, global) in front.globals.enumerated() {
             (globalOffset + index).initialize(to: Int32(global.offset))
             (globalIsFloat + index).initialize(to: global.type.isFloat)
             (pin + index).initialize(to: thunks.pinOf(global: index))
             (globalValue + index).initialize(to: .none)
+            (globalIsPinned + index).initialize(to: thunks.pinOf(global: index) != Self.noRegister)
         }
         valueCapacity = unit.capacity
         values = .allocate(capacity: valueCapacity)
@@ -142,6 +145,7 @@ final class CodeGenerator {
         globalIsFloat.deallocate()
         pin.deallocate()
         globalValue.deallocate()
+        globalIsPinned.deallocate()
         values.deallocate()
         owner.deallocate()
         floatOwner.deallocate()
@@ -150,7 +154,7 @@ final class CodeGenerator {
     /// Emits the unit's hot and cold code at `destination`. Links are emitted by the runtime from `pendingLinks`.
     /// - Returns: false when the unit must be lifted again with fewer instructions.
     func generate(at destination: UnsafeMutablePointer<UInt8>, tlbMode: Int,
-                  entryCheck: (itlbOffset: Int, identity: UInt32)?) -> Bool {
+                  entryCheck: SecondPage?) -> Bool {
         asm.at = destination
         entry = destination
         self.tlbMode = tlbMode
@@ -194,7 +198,7 @@ final class CodeGenerator {
     }
 
     /// A unit that depends on a second guest page checks at entry that it is still mapped where it was.
-    private func emitEntryCheck(_ check: (itlbOffset: Int, identity: UInt32)) {
+    private func emitEntryCheck(_ check: SecondPage) {
         asm.alu(ALU.cmp, .state(check.itlbOffset), immediate: Int32(bitPattern: check.identity), wide: false)
         cold.append(ColdCode(kind: .exitToPC, entry: asm.jcc(CC.ne), value: unit.start))
     }

@@ -166,10 +166,14 @@ extension CodeGenerator {
         let format = MemoryFormat(rawValue: instruction.aux)
         let direct = directTarget(index)
         let guest = integerRegister(instruction.a)
-        let (source, coldIndex) = address(instruction.a, 0, format, write: false, slow: .pointerSlow, aligned: true)
-        if coldIndex >= 0 { cold[coldIndex].back = asm.at }
+        let (source, coldIndex) = address(instruction.a, 0, format, write: false, slow: .loadSlow, aligned: true)
         let target = coldIndex >= 0 ? source.base : allocate()
         loadMemory(target, source, format, .i64)
+        if coldIndex >= 0 {
+            cold[coldIndex].register3 = target
+            cold[coldIndex].aux |= 0x400 | (format.isSigned ? 0x200 : 0)
+            cold[coldIndex].back = asm.at
+        }
         asm.store(.state(StateLayout.reservationAddress), guest)
         asm.store(.state(StateLayout.reservationValue), target)
         consume(instruction.a)

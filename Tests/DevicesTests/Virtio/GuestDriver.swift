@@ -62,18 +62,32 @@ final class GuestDriver {
     static let ramStart: UInt64 = 0x8000_0000
     private static let zeroes = [UInt8](repeating: 0, count: 0x8000)
     let ram: GuestRAM
-    let mmio: VirtioMMIO
+    /// The device's registers, unless it sits on PCI.
+    let mmio: VirtioMMIO!
+    private let readRegister: (UInt64, Int) -> UInt64
+    private let writeRegister: (UInt64, Int, UInt64) -> Void
     let line = TestLine()
     var queues: [DriverQueue] = []
     private var heap = GuestDriver.ramStart + 0x40_0000
 
     init(_ device: any VirtioDevice, ramBytes: UInt64 = 16 << 20, ram shared: GuestRAM? = nil) throws {
         ram = try shared ?? GuestRAM(start: GuestPhysical(Self.ramStart), sizeBytes: ramBytes)
-        mmio = VirtioMMIO(device: device, ram: ram, interrupt: line.line)
+        let mmio = VirtioMMIO(device: device, ram: ram, interrupt: line.line)
+        self.mmio = mmio
+        readRegister = { mmio.read(offset: $0, size: $1) }
+        writeRegister = { mmio.write(offset: $0, size: $1, value: $2) }
     }
 
-    func read(_ offset: UInt64, size: Int = 4) -> UInt64 { mmio.read(offset: offset, size: size) }
-    func write(_ offset: UInt64, _ value: UInt64, size: Int = 4) { mmio.write(offset: offset, size: size, value: value) }
+    /// A driver of a device behind something that answers to virtio-mmio offsets.
+    init(ram: GuestRAM, read: @escaping (UInt64, Int) -> UInt64, write: @escaping (UInt64, Int, UInt64) -> Void) {
+        self.ram = ram
+        mmio = nil
+        readRegister = read
+        writeRegister = write
+    }
+
+    func read(_ offset: UInt64, size: Int = 4) -> UInt64 { readRegister(offset, size) }
+    func write(_ offset: UInt64, _ value: UInt64, size: Int = 4) { writeRegister(offset, size, value) }
     var status: UInt8 { UInt8(read(0x70)) }
     var needsReset: Bool { status & 64 != 0 }
     func config(_ offset: UInt64, size: Int = 4) -> UInt64 { read(0x100 + offset, size: size) }

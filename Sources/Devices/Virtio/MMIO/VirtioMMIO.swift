@@ -107,6 +107,11 @@ public final class VirtioMMIO: MMIODevice, VirtioInterrupts {
         clearInterrupts()
     }
 
+    /// Returns once no request is under way; none starts until `resume`. Boards pause every device before they save any.
+    public func pause() { core.pause() }
+    /// Ends a `pause`.
+    public func resume() { core.resume() }
+
     private func clearInterrupts() {
         core.monitor.locked {
             interruptStatus = 0
