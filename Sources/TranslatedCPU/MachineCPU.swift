@@ -455,11 +455,30 @@ public final class MachineCPU: Savable, @unchecked Sendable {
     }
 }
 
+// The interpreter makes every access through these, so a TLB hit is answered here at once.
+
 let machineSlowLoad: HelperFunction = { state, address, size, _ in
-    MachineCPU.of(state).load(address, Int(size))
+    if let host = MachineTLB.hit(state, address, size, tag: 0) {
+        return switch size {
+        case 1: UInt64(host.load(as: UInt8.self))
+        case 2: UInt64(host.loadUnaligned(as: UInt16.self))
+        case 4: UInt64(host.loadUnaligned(as: UInt32.self))
+        default: host.loadUnaligned(as: UInt64.self)
+        }
+    }
+    return MachineCPU.of(state).load(address, Int(size))
 }
 
 let machineSlowStore: HelperFunction = { state, address, size, value in
+    if let host = MachineTLB.hit(state, address, size, tag: 8) {
+        switch size {
+        case 1: host.storeBytes(of: UInt8(truncatingIfNeeded: value), as: UInt8.self)
+        case 2: host.storeBytes(of: UInt16(truncatingIfNeeded: value), as: UInt16.self)
+        case 4: host.storeBytes(of: UInt32(truncatingIfNeeded: value), as: UInt32.self)
+        default: host.storeBytes(of: value, as: UInt64.self)
+        }
+        return 0
+    }
     MachineCPU.of(state).store(address, Int(size), value)
     return 0
 }
