@@ -20,6 +20,15 @@ public protocol MMIODevice: Savable {
     func reset()
 }
 
+/// A device whose work goes on outside register accesses (disk requests under way, worker threads).
+public protocol PausableDevice: MMIODevice {
+    /// Returns once nothing of the device's work is under way; none starts until `resume`. Called without the device's
+    /// lock while every vCPU stands still.
+    func pause()
+    /// Ends a `pause`.
+    func resume()
+}
+
 /// An interrupt input of some controller, as seen by the device that drives it.
 public struct InterruptLine: Sendable {
     private let drive: @Sendable (Bool) -> Void

@@ -1,0 +1,4 @@
+// What the host CPU can do, and ordering primitives Swift lacks.
+#pragma once
+// 1 when the host has AVX, FMA, BMI1, BMI2 and LZCNT (the x86-64-v3 level).
+int guise_cpu_has_v3(void);

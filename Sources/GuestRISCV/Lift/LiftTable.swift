@@ -1,0 +1,46 @@
+// Joins rows and lift functions by name.
+
+import ISA
+
+/// Lift functions by row number; rows nothing was joined to are illegal instructions.
+struct LiftTable {
+    let functions: UnsafeMutablePointer<LiftFunction>
+    private let set: InstructionSet
+    private let joined: UnsafeMutablePointer<Bool>
+
+    init(_ set: InstructionSet) {
+        self.set = set
+        functions = .allocate(capacity: set.noRow + 1)
+        functions.initialize(repeating: LiftTable.illegal, count: set.noRow + 1)
+        joined = .allocate(capacity: set.noRow + 1)
+        joined.initialize(repeating: false, count: set.noRow + 1)
+        Integer.join(self)
+        MultiplyDivide.join(self)
+        Memory.join(self)
+        Control.join(self)
+        AtomicMemory.join(self)
+        BitManipulation.join(self)
+        SinglePrecision.join(self)
+        DoublePrecision.join(self)
+        Compressed.join(self)
+        System.join(self)
+    }
+
+    func deallocate() {
+        functions.deinitialize(count: set.noRow + 1)
+        functions.deallocate()
+        joined.deallocate()
+    }
+
+    /// Gives the row called `name` its meaning.
+    func callAsFunction(_ name: StaticString, _ function: @escaping LiftFunction) {
+        guard let row = set.row(named: name) else { preconditionFailure("no row is called \(name)") }
+        functions[row] = function
+        joined[row] = true
+    }
+
+    /// True when the row has a meaning.
+    func isJoined(_ row: Int) -> Bool { joined[row] }
+
+    static func illegal(_ l: inout Lifter, _: Word) { l.illegal() }
+}

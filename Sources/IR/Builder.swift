@@ -1,0 +1,334 @@
+// Appends operations to a unit while simplifying what can be seen locally: constants are folded, identities vanish, and
+// a register read returns the value last written or read (so guest registers are loaded at most once per unit).
+//
+// Fronts use nothing else to emit IR. Values are plain indices; nothing here allocates after the first unit.
+
+/// Builds one unit.
+public final class Builder {
+    /// The unit being built.
+    public let unit: Unit
+    /// The guest registers, indexed by global number.
+    public let globals: [Global]
+    /// The value each global is known to hold, or `.none`.
+    private let known: UnsafeMutablePointer<ValueID>
+    private let globalTypes: UnsafeMutablePointer<ValueType>
+    private let globalCount: Int
+
+    public init(unit: Unit, globals: [Global]) {
+        self.unit = unit
+        self.globals = globals
+        globalCount = globals.count
+        known = .allocate(capacity: max(1, globals.count))
+        known.initialize(repeating: .none, count: max(1, globals.count))
+        globalTypes = .allocate(capacity: max(1, globals.count))
+        for (index, global) in globals.enumerated() { (globalTypes + index).initialize(to: global.type) }
+    }
+
+    deinit {
+        known.deallocate()
+        globalTypes.deallocate()
+    }
+
+    /// Starts a new unit.
+    public func begin(start: UInt64, mode: UInt32, rounding: Rounding) {
+        unit.reset(start: start, mode: mode, rounding: rounding)
+        forgetGlobals()
+    }
+
+    /// Forgets what registers hold, after something outside the unit may have changed them.
+    public func forgetGlobals() { known.update(repeating: .none, count: globalCount) }
+
+    // MARK: reading back
+
+    /// The constant a value is, if it is one.
+    @inline(__always)
+    public func constantValue(_ value: ValueID) -> Int64? {
+        let instruction = unit.instructions[Int(value)]
+        return instruction.opcode == .constant ? instruction.imm : nil
+    }
+
+    /// The type of a value.
+    @inline(__always)
+    public func type(of value: ValueID) -> ValueType { unit.instructions[Int(value)].type }
+
+    // MARK: values and registers
+
+    /// A constant; bits above the type's width are dropped (kept sign-extended for comparison's sake).
+    public func constant(_ value: Int64, _ type: ValueType = .i64) -> ValueID {
+        unit.append(Instruction(.constant, type, imm: Self.canonical(value, type)))
+    }
+
+    /// The current value of a guest register.
+    @inline(__always)
+    public func get(_ global: Int) -> ValueID {
+        let value = known[global]
+        if value != .none { return value }
+        let read = unit.append(Instruction(.get, globalTypes[global], imm: Int64(global)))
+        known[global] = read
+        return read
+    }
+
+    /// Writes a guest register.
+    @inline(__always)
+    public func set(_ global: Int, _ value: ValueID) {
+        if known[global] == value { return }
+        unit.append(Instruction(.set, globalTypes[global], a: value, imm: Int64(global)))
+        known[global] = value
+    }
+
+    // MARK: integer
+
+    @inline(__always) public func add(_ a: ValueID, _ b: ValueID) -> ValueID { binary(.add, a, b) }
+    @inline(__always) public func sub(_ a: ValueID, _ b: ValueID) -> ValueID { binary(.sub, a, b) }
+    @inline(__always) public func and(_ a: ValueID, _ b: ValueID) -> ValueID { binary(.and, a, b) }
+    @inline(__always) public func or(_ a: ValueID, _ b: ValueID) -> ValueID { binary(.or, a, b) }
+    @inline(__always) public func xor(_ a: ValueID, _ b: ValueID) -> ValueID { binary(.xor, a, b) }
+
+    /// Any operation of the integer groups with two operands of one type.
+    public func binary(_ opcode: Opcode, _ a: ValueID, _ b: ValueID) -> ValueID {
+        let left = unit.instructions[Int(a)], right = unit.instructions[Int(b)]
+        let type = left.type
+        if right.opcode == .constant {
+            let k = right.imm
+            if left.opcode == .constant, let folded = Fold.binary(opcode, type, left.imm, k) {
+                return constant(folded, type)
+            }
+            switch opcode {
+            case .add, .sub, .or, .xor, .shiftLeft, .shiftRightUnsigned, .shiftRightSigned, .andNot,
+                 .rotateLeft, .rotateRight:
+                if k == 0 { return a }
+            case .and:
+                if k == 0 { return b }
+                if k == -1 { return a }
+            default: break
+            }
+            if type == .i64, let simpler = simplifyShift(opcode, left, k) { return simpler }
+        } else if left.opcode == .constant, left.imm == 0 {
+            switch opcode {
+            case .add, .or, .xor: return b
+            case .and, .shiftLeft, .shiftRightUnsigned, .shiftRightSigned: return a
+            default: break
+            }
+        }
+        if type == .i64, opcode == .or || opcode == .xor || opcode == .and,
+           let narrow = narrowed(opcode, left, right) { return narrow }
+        if opcode == .or || opcode == .xor || opcode == .add, let rotation = rotation(left, right) { return rotation }
+        if left.opcode == .constant {
+            switch opcode {
+            case .add, .and, .or, .xor, .multiply:
+                return unit.append(Instruction(opcode, type, a: b, b: a))
+            default: break
+            }
+        }
+        return unit.append(Instruction(opcode, type, a: a, b: b))
+    }
+
+    /// A bitwise operation on two sign-extended words is the sign extension of the operation on the words.
+    private func narrowed(_ opcode: Opcode, _ left: Instruction, _ right: Instruction) -> ValueID? {
+        guard left.opcode == .signExtend, right.opcode == .signExtend,
+              type(of: left.a) == .i32, type(of: right.a) == .i32 else { return nil }
+        return signExtend(binary(opcode, left.a, right.a), .i64)
+    }
+
+    /// A value seen through truncation.
+    private func source(_ value: ValueID) -> ValueID {
+        let instruction = unit.instructions[Int(value)]
+        return instruction.opcode == .truncate ? instruction.a : value
+    }
+
+    /// x << k combined with x >> (w − k) is a rotation.
+    private func rotation(_ left: Instruction, _ right: Instruction) -> ValueID? {
+        let (high, low) = left.opcode == .shiftLeft ? (left, right) : (right, left)
+        guard high.opcode == .shiftLeft, low.opcode == .shiftRightUnsigned, source(high.a) == source(low.a), high.type == low.type,
+              let up = constantValue(high.b), let down = constantValue(low.b),
+              up > 0, down > 0, up + down == Int64(high.type.bits) else { return nil }
+        return unit.append(Instruction(.rotateLeft, high.type, a: high.a, b: high.b))
+    }
+
+    /// (x << 32) >> k, k >= 32: the zero and sign extension idioms of guests without an extension instruction.
+    private func simplifyShift(_ opcode: Opcode, _ left: Instruction, _ k: Int64) -> ValueID? {
+        guard left.opcode == .shiftLeft, k >= 32, k < 64, constantValue(left.b) == 32 else { return nil }
+        switch opcode {
+        case .shiftRightUnsigned where k == 32:
+            return zeroExtend(truncate(left.a, .i32), .i64)
+        case .shiftRightUnsigned:
+            let low = truncate(left.a, .i32)
+            return zeroExtend(binary(.shiftRightUnsigned, low, constant(k - 32, .i32)), .i64)
+        case .shiftRightSigned where k == 32:
+            return signExtend(truncate(left.a, .i32), .i64)
+        default: return nil
+        }
+    }
+
+    /// An operation of the integer group with one operand of the result's type.
+    public func unary(_ opcode: Opcode, _ a: ValueID) -> ValueID {
+        let source = unit.instructions[Int(a)]
+        if source.opcode == .constant, let folded = Fold.unary(opcode, source.type, source.imm) {
+            return constant(folded, source.type)
+        }
+        return unit.append(Instruction(opcode, source.type, a: a))
+    }
+
+    public func signExtend(_ a: ValueID, _ type: ValueType) -> ValueID {
+        let source = unit.instructions[Int(a)]
+        if source.type == type { return a }
+        if source.opcode == .constant { return constant(source.imm, type) }
+        // truncate(load.s32) and friends: the value was already in that form.
+        if source.opcode == .truncate {
+            let inner = unit.instructions[Int(source.a)]
+            if inner.type == type, isSignExtended(inner, from: source.type) { return source.a }
+        }
+        return unit.append(Instruction(.signExtend, type, a: a))
+    }
+
+    public func zeroExtend(_ a: ValueID, _ type: ValueType) -> ValueID {
+        let source = unit.instructions[Int(a)]
+        if source.type == type { return a }
+        if source.opcode == .constant { return constant(source.imm & Self.mask(source.type), type) }
+        return unit.append(Instruction(.zeroExtend, type, a: a))
+    }
+
+    public func truncate(_ a: ValueID, _ type: ValueType) -> ValueID {
+        let source = unit.instructions[Int(a)]
+        if source.type == type { return a }
+        switch source.opcode {
+        case .constant: return constant(source.imm, type)
+        case .signExtend, .zeroExtend:
+            if unit.instructions[Int(source.a)].type == type { return source.a }
+        default: break
+        }
+        return unit.append(Instruction(.truncate, type, a: a))
+    }
+
+    /// True when the value is the sign extension of its own low `from` bits.
+    private func isSignExtended(_ instruction: Instruction, from narrow: ValueType) -> Bool {
+        switch instruction.opcode {
+        case .signExtend: unit.instructions[Int(instruction.a)].type.bits <= narrow.bits
+        case .load, .atomic, .loadReserved:
+            MemoryFormat(rawValue: instruction.aux).isSigned
+                && 8 << MemoryFormat(rawValue: instruction.aux).sizeLog2 <= narrow.bits
+        default: false
+        }
+    }
+
+    public func compare(_ condition: Condition, _ a: ValueID, _ b: ValueID) -> ValueID {
+        if let left = constantValue(a), let right = constantValue(b) {
+            return constant(Fold.holds(condition, type(of: a), left, right) ? 1 : 0, .i1)
+        }
+        return unit.append(Instruction(.compare, .i1, aux: condition.rawValue, a: a, b: b))
+    }
+
+    public func select(_ condition: ValueID, _ then: ValueID, _ otherwise: ValueID) -> ValueID {
+        if let known = constantValue(condition) { return known != 0 ? then : otherwise }
+        if then == otherwise { return then }
+        return unit.append(Instruction(.select, type(of: then), a: condition, b: then, c: otherwise))
+    }
+
+    // MARK: memory
+
+    /// Loads from base + displacement, extended to `type` as the format says.
+    public func load(_ base: ValueID, _ displacement: Int64 = 0, _ format: MemoryFormat, _ type: ValueType) -> ValueID {
+        unit.append(Instruction(.load, type, aux: format.rawValue, a: base, imm: displacement))
+    }
+
+    /// Stores the low bytes of `value` to base + displacement.
+    public func store(_ base: ValueID, _ displacement: Int64 = 0, _ value: ValueID, _ format: MemoryFormat) {
+        unit.append(Instruction(.store, type(of: value), aux: format.rawValue, a: base, b: value, imm: displacement))
+    }
+
+    public func loadReserved(_ address: ValueID, _ format: MemoryFormat) -> ValueID {
+        unit.append(Instruction(.loadReserved, .i64, aux: format.rawValue, a: address))
+    }
+
+    public func storeConditional(_ address: ValueID, _ value: ValueID, _ format: MemoryFormat) -> ValueID {
+        unit.append(Instruction(.storeConditional, .i64, aux: format.rawValue, a: address, b: value))
+    }
+
+    public func atomic(_ operation: AtomicOperation, _ address: ValueID, _ operand: ValueID,
+                       _ format: MemoryFormat) -> ValueID {
+        unit.append(Instruction(.atomic, .i64, aux: format.rawValue, a: address, b: operand,
+                                imm: Int64(operation.rawValue)))
+    }
+
+    public func fence(_ kind: FenceKind) { unit.append(Instruction(.fence, .void, aux: kind.rawValue)) }
+
+    // MARK: floating point
+
+    /// A rounded operation with one or two operands of the result's type.
+    public func float(_ opcode: Opcode, _ a: ValueID, _ b: ValueID = .none, rounding: Rounding = .dynamic) -> ValueID {
+        unit.append(Instruction(opcode, type(of: a), aux: rounding.rawValue, a: a, b: b))
+    }
+
+    public func multiplyAdd(_ a: ValueID, _ b: ValueID, _ c: ValueID, negateProduct: Bool, negateAddend: Bool,
+                            rounding: Rounding) -> ValueID {
+        unit.append(Instruction(.floatMultiplyAdd, type(of: a), aux: rounding.rawValue, a: a, b: b, c: c,
+                                imm: (negateProduct ? 1 : 0) | (negateAddend ? 2 : 0)))
+    }
+
+    public func floatCompare(_ condition: FloatCondition, _ a: ValueID, _ b: ValueID) -> ValueID {
+        unit.append(Instruction(.floatCompare, .i1, aux: condition.rawValue, a: a, b: b))
+    }
+
+    /// A conversion between classes or formats.
+    public func convert(_ opcode: Opcode, _ a: ValueID, to type: ValueType, rounding: Rounding = .dynamic) -> ValueID {
+        unit.append(Instruction(opcode, type, aux: rounding.rawValue, a: a))
+    }
+
+    public func nanUnbox(_ a: ValueID) -> ValueID {
+        let source = unit.instructions[Int(a)]
+        if source.opcode == .nanBox { return source.a }
+        return unit.append(Instruction(.nanUnbox, .f32, a: a))
+    }
+
+    // MARK: control
+
+    /// Marks the start of the guest instruction at `pc`.
+    @inline(__always)
+    public func instruction(_ pc: UInt64) {
+        unit.append(Instruction(.instruction, .void, imm: Int64(bitPattern: pc)))
+        unit.guestInstructionCount += 1
+    }
+
+    /// Leaves for guest address `target` when the condition holds.
+    public func exitIf(_ condition: Condition, _ a: ValueID, _ b: ValueID, target: UInt64) {
+        unit.append(Instruction(.exitIf, type(of: a), aux: condition.rawValue, a: a, b: b,
+                                imm: Int64(bitPattern: target)))
+    }
+
+    /// Ends the unit with a jump. For `.call`, `returnAddress` is where the callee will return to.
+    public func jump(_ target: UInt64, kind: JumpKind = .jump, returnAddress: UInt64 = 0) {
+        let link = kind == .call ? constant(Int64(bitPattern: returnAddress)) : .none
+        unit.append(Instruction(.jump, .void, aux: kind.rawValue, c: link, imm: Int64(bitPattern: target)))
+    }
+
+    /// Ends the unit with a jump to a computed address.
+    public func jumpIndirect(_ target: ValueID, kind: JumpKind, returnAddress: UInt64 = 0) {
+        let link = kind == .call ? constant(Int64(bitPattern: returnAddress)) : .none
+        unit.append(Instruction(.jumpIndirect, .void, aux: kind.rawValue, a: target, c: link))
+    }
+
+    /// Ends the unit with exit code `code`, reporting guest address `pc`.
+    public func raise(_ code: UInt8, pc: UInt64) {
+        unit.append(Instruction(.raise, .void, aux: code, imm: Int64(bitPattern: pc)))
+    }
+
+    /// Calls a helper of the front's table. Register contents are unknown afterwards.
+    public func call(_ helper: Int, _ a: ValueID = .none, _ b: ValueID = .none, _ c: ValueID = .none) -> ValueID {
+        let result = unit.append(Instruction(.call, .i64, a: a, b: b, c: c, imm: Int64(helper)))
+        forgetGlobals()
+        return result
+    }
+
+    static func mask(_ type: ValueType) -> Int64 { type.bits >= 64 ? -1 : (1 << Int64(type.bits)) - 1 }
+
+    /// Constants are stored sign-extended from their width, except i1.
+    static func canonical(_ value: Int64, _ type: ValueType) -> Int64 {
+        switch type {
+        case .i1: value & 1
+        case .i8: Int64(Int8(truncatingIfNeeded: value))
+        case .i16: Int64(Int16(truncatingIfNeeded: value))
+        case .i32, .f32: Int64(Int32(truncatingIfNeeded: value))
+        default: value
+        }
+    }
+}

@@ -1,0 +1,163 @@
+// The operations of the IR.
+//
+// Every operation is total: no operand makes an executor trap. Where machines disagree the IR picks one meaning and a
+// front composes the others from it. Meanings are given with `w` for the operand width in bits.
+
+/// An IR operation. The comment of each case gives its operands (a, b, c), its `imm` and its `aux`.
+public enum Opcode: UInt8, CaseIterable, Sendable {
+    // MARK: values
+    /// Removed by a pass; executors skip it.
+    case dead
+    /// imm = the bits of the value.
+    case constant
+    /// imm = global index. The value of a guest register.
+    case get
+    /// imm = global index, a = value of the global's type.
+    case set
+
+    // MARK: integer, both operands of the result's type
+    case add, sub, and, or, xor
+    /// a & ~b
+    case andNot
+    /// Shift amount b is taken modulo w.
+    case shiftLeft, shiftRightUnsigned, shiftRightSigned, rotateLeft, rotateRight
+    case multiply
+    /// Upper half of the 2w-bit product.
+    case multiplyHighSigned, multiplyHighUnsigned, multiplyHighSignedUnsigned
+    /// x/0 = all ones; minimum / -1 = minimum.
+    case divideSigned, divideUnsigned
+    /// x%0 = x; minimum % -1 = 0.
+    case remainderSigned, remainderUnsigned
+    // MARK: integer, one operand
+    case not, negate
+    /// Of zero: w.
+    case countLeadingZeros, countTrailingZeros
+    case populationCount
+    case byteSwap
+    /// To a wider / narrower integer type; a may be i1 for zeroExtend.
+    case signExtend, zeroExtend, truncate
+    /// aux = Condition; a, b integers of one type; result i1.
+    case compare
+    /// a: i1, then b else c.
+    case select
+
+    // MARK: memory. Address of load and store = a + imm (mod 2^64), of the others a. aux = MemoryFormat.
+    case load
+    /// b = value.
+    case store
+    /// Load that also takes a reservation on the address.
+    case loadReserved
+    /// b = value; result i64: 0 when stored, 1 when the reservation was lost.
+    case storeConditional
+    /// b = operand, imm = AtomicOperation raw value (no displacement); result = old memory value, extended per aux.
+    case atomic
+    /// b = expected, c = desired; result = old memory value.
+    case compareExchange
+    /// aux = FenceKind bits.
+    case fence
+
+    // MARK: floating point. aux = rounding (Rounding raw value) where a result is rounded.
+    case floatAdd, floatSubtract, floatMultiply, floatDivide, floatSquareRoot
+    /// ±(a*b) ± c with one rounding. imm bit 0: negate the product, bit 1: negate c.
+    case floatMultiplyAdd
+    /// minimumNumber / maximumNumber of the guest's NaN rule.
+    case floatMinimum, floatMaximum
+    /// aux = FloatCondition; result i1.
+    case floatCompare
+    /// RISC-V fclass mask, i64.
+    case floatClassify
+    /// Sign bit operations, raising no flags: negate(a); |a|; a with b's sign; a with b's sign inverted; a with signs xored.
+    case floatNegate, floatAbsolute, copySign, copySignNegated, xorSign
+    /// a float, result i32 or i64; out of range per the guest's conversion rule.
+    case floatToSigned, floatToUnsigned
+    /// a i32 or i64, result float.
+    case signedToFloat, unsignedToFloat
+    /// f32 <-> f64.
+    case floatToFloat
+    /// Same bits, other class: i32 <-> f32, i64 <-> f64.
+    case bitcast
+    /// f32 -> f64 register image with the upper half all ones (RISC-V NaN boxing).
+    case nanBox
+    /// f64 register image -> f32; the canonical NaN unless properly boxed.
+    case nanUnbox
+
+    // MARK: control
+    /// imm = guest pc. Marks the first operation of a guest instruction.
+    case instruction
+    /// aux = Condition, a, b integers of one type: when it holds, leave the unit for guest address imm.
+    case exitIf
+    /// Ends the unit: continue at guest address imm. aux = JumpKind.
+    case jump
+    /// Ends the unit: continue at guest address a. aux = JumpKind.
+    case jumpIndirect
+    /// Ends the unit: hand exit code aux to the engine, imm = guest pc to resume or report.
+    case raise
+    /// imm = helper index in the front's table; a, b, c optional i64 arguments; result i64.
+    /// A helper sees all globals in memory and may change them or request an exit.
+    case call
+}
+
+/// Integer comparison.
+public enum Condition: UInt8, CaseIterable, Sendable {
+    case equal, notEqual, lessSigned, greaterOrEqualSigned, lessUnsigned, greaterOrEqualUnsigned
+    /// The condition that holds exactly when this one does not.
+    @inlinable public var inverted: Condition { Condition(rawValue: rawValue ^ 1)! }
+}
+
+/// Floating point comparison. Ordered: false when an operand is a NaN.
+public enum FloatCondition: UInt8, CaseIterable, Sendable {
+    /// Quiet: invalid only for a signaling NaN.
+    case equal
+    /// Signaling: invalid for any NaN.
+    case less, lessOrEqual
+}
+
+/// Rounding of one operation.
+public enum Rounding: UInt8, CaseIterable, Sendable {
+    case nearestEven, towardZero, down, up, nearestMaxMagnitude
+    /// Whatever the guest's rounding register says; units are keyed by it, see `Unit.rounding`.
+    case dynamic = 7
+}
+
+/// Read-modify-write operations of `atomic`.
+public enum AtomicOperation: UInt8, CaseIterable, Sendable {
+    case swap, add, and, or, xor, minimumSigned, maximumSigned, minimumUnsigned, maximumUnsigned
+}
+
+/// What kind of jump ends a unit; feeds return prediction.
+public enum JumpKind: UInt8, CaseIterable, Sendable {
+    /// A plain jump.
+    case jump
+    /// A call; the operation's c field is a constant value: the guest return address.
+    case call
+    /// A return.
+    case `return`
+}
+
+/// Bits of `fence`.
+public struct FenceKind: OptionSet, Sendable {
+    public let rawValue: UInt8
+    public init(rawValue: UInt8) { self.rawValue = rawValue }
+    /// Earlier stores become visible before later loads.
+    public static let storeLoad = FenceKind(rawValue: 1)
+    /// Any weaker order; free on an x86 host, but no memory operation may be moved across it.
+    public static let compiler = FenceKind(rawValue: 2)
+}
+
+/// Shape of a memory access, packed into an instruction's `aux`.
+public struct MemoryFormat: Equatable, Sendable {
+    public let rawValue: UInt8
+    @inlinable public init(rawValue: UInt8) { self.rawValue = rawValue }
+    /// - Parameters:
+    ///   - sizeLog2: 0…4 for 1 to 16 bytes.
+    ///   - signed: a narrower value loaded into an integer is sign- instead of zero-extended.
+    ///   - aligned: a misaligned address faults.
+    @inlinable public init(sizeLog2: Int, signed: Bool = false, bigEndian: Bool = false, aligned: Bool = false) {
+        rawValue = UInt8(sizeLog2) | (signed ? 8 : 0) | (bigEndian ? 16 : 0) | (aligned ? 32 : 0)
+    }
+    @inlinable public var sizeLog2: Int { Int(rawValue & 7) }
+    @inlinable public var sizeBytes: Int { 1 << sizeLog2 }
+    @inlinable public var isSigned: Bool { rawValue & 8 != 0 }
+    @inlinable public var isBigEndian: Bool { rawValue & 16 != 0 }
+    @inlinable public var requiresAlignment: Bool { rawValue & 32 != 0 }
+}

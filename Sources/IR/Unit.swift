@@ -1,0 +1,66 @@
+// A translation unit: one entry, a straight run of operations with side exits, one terminator. Reused from unit to unit,
+// so that translating allocates nothing.
+
+/// The operations of one unit, plus what executors need to know about each value.
+public final class Unit {
+    /// Guest address of the first instruction.
+    public var start: UInt64 = 0
+    /// What the lifter assumed beyond the bytes: privilege, paging, rounding, …; meaning belongs to the front.
+    public var mode: UInt32 = 0
+    /// The rounding the guest's register holds while this unit runs; executors may rely on it for `Rounding.dynamic`.
+    public var rounding: Rounding = .nearestEven
+    /// Guest bytes covered, counted from `start`.
+    public var byteLength = 0
+    /// Guest instructions lifted.
+    public var guestInstructionCount = 0
+
+    /// The operations; valid up to `count`.
+    public private(set) var instructions: UnsafeMutablePointer<Instruction>
+    /// How often each value is used by a later operation; filled by `eliminateDeadCode`.
+    public private(set) var uses: UnsafeMutablePointer<UInt16>
+    public private(set) var count = 0
+    public private(set) var capacity: Int
+
+    public init(capacity: Int = 1024) {
+        self.capacity = capacity
+        instructions = .allocate(capacity: capacity)
+        uses = .allocate(capacity: capacity)
+    }
+
+    deinit {
+        instructions.deallocate()
+        uses.deallocate()
+    }
+
+    /// Empties the unit for another translation.
+    public func reset(start: UInt64, mode: UInt32, rounding: Rounding) {
+        self.start = start
+        self.mode = mode
+        self.rounding = rounding
+        byteLength = 0
+        guestInstructionCount = 0
+        count = 0
+    }
+
+    /// Appends an operation and returns the value it defines.
+    @inline(__always) @discardableResult
+    public func append(_ instruction: Instruction) -> ValueID {
+        if count == capacity { grow() }
+        (instructions + count).initialize(to: instruction)
+        count += 1
+        return ValueID(truncatingIfNeeded: count - 1)
+    }
+
+    @inline(never)
+    private func grow() {
+        let larger = capacity * 2
+        let newInstructions = UnsafeMutablePointer<Instruction>.allocate(capacity: larger)
+        newInstructions.update(from: instructions, count: count)
+        let newUses = UnsafeMutablePointer<UInt16>.allocate(capacity: larger)
+        instructions.deallocate()
+        uses.deallocate()
+        instructions = newInstructions
+        uses = newUses
+        capacity = larger
+    }
+}

@@ -1,0 +1,218 @@
+// What a machine is made of, as the user asked for it. Part of a suspend file, so it is written and checked like state.
+
+import SavedState
+
+/// Which engine runs the harts.
+public enum EngineChoice: String, CaseIterable, Sendable {
+    case auto
+    case translate
+    case interpret
+}
+
+/// Where a serial port leads.
+public enum SerialChoice: Equatable, Sendable, CustomStringConvertible {
+    case stdio
+    /// A new pseudo-terminal.
+    case pty
+    /// A listening UNIX socket at a path.
+    case socket(String)
+
+    /// Parses `stdio`, `pty` or `socket=PATH`; nil for anything else.
+    public init?(_ text: String) {
+        switch text {
+        case "stdio": self = .stdio
+        case "pty": self = .pty
+        default:
+            guard text.hasPrefix("socket="), text.count > "socket=".count else { return nil }
+            self = .socket(String(text.dropFirst("socket=".count)))
+        }
+    }
+
+    public var description: String {
+        switch self {
+        case .stdio: "stdio"
+        case .pty: "pty"
+        case .socket(let path): "socket=\(path)"
+        }
+    }
+}
+
+/// A disk behind virtio-blk.
+public struct DiskChoice: Equatable, Sendable {
+    public var path: String
+    public var readOnly: Bool
+
+    public init(path: String, readOnly: Bool = false) {
+        self.path = path
+        self.readOnly = readOnly
+    }
+
+    /// Parses `FILE[,ro]`.
+    /// - Throws: `MachineError` naming the unknown option.
+    public init(parsing text: String) throws {
+        var parts = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        path = parts.removeFirst()
+        readOnly = false
+        guard !path.isEmpty else { throw MachineError("--disk \(text)", "names no file", advice: "write --disk FILE[,ro]") }
+        for option in parts {
+            switch option {
+            case "ro": readOnly = true
+            case "rw": readOnly = false
+            default:
+                throw MachineError("--disk \(text)", "unknown option '\(option)'", advice: "known options are ro and rw")
+            }
+        }
+    }
+}
+
+/// A host directory shared over 9p.
+public struct ShareChoice: Equatable, Sendable {
+    public var directory: String
+    /// The name the guest mounts.
+    public var tag: String
+
+    public init(directory: String, tag: String) {
+        self.directory = directory
+        self.tag = tag
+    }
+
+    /// Parses `DIR=TAG`; the tag follows the last equals sign.
+    public init(parsing text: String) throws {
+        guard let split = text.lastIndex(of: "="), split != text.startIndex, text.index(after: split) != text.endIndex else {
+            throw MachineError("--share \(text)", "not of the form DIR=TAG", advice: "write for example --share src=host")
+        }
+        directory = String(text[..<split])
+        tag = String(text[text.index(after: split)...])
+        guard tag.utf8.count <= 255 else { throw MachineError("--share \(text)", "the tag is longer than 255 bytes") }
+    }
+}
+
+/// Everything needed to build a machine, again and again.
+public struct MachineConfiguration: Equatable, Sendable {
+    public static let cpusMax = 16
+    public static let memoryMin: UInt64 = 8 << 20
+    public static let memoryMax: UInt64 = 1 << 40
+    static let devicesMax = 8
+
+    public var architecture = "riscv64"
+    public var machine = "virt"
+    public var cpus = 1
+    public var memorySizeBytes: UInt64 = 512 << 20
+    public var kernel: String?
+    public var initrd: String?
+    public var firmware: String?
+    public var append = ""
+    public var disks: [DiskChoice] = []
+    public var shares: [ShareChoice] = []
+    public var serial = SerialChoice.stdio
+    public var engine = EngineChoice.auto
+    public var name: String?
+
+    public init() {}
+
+    /// - Throws: `MachineError` for a machine that cannot be built.
+    public func validate() throws {
+        guard architecture == "riscv64" else {
+            throw MachineError("--arch \(architecture)", "no such architecture here", advice: "use --arch riscv64")
+        }
+        guard machine == "virt" else {
+            throw MachineError("--machine \(machine)", "no such board for riscv64", advice: "use --machine virt")
+        }
+        guard (1...Self.cpusMax).contains(cpus) else {
+            throw MachineError("--cpus \(cpus)", "the board has 1 to \(Self.cpusMax) harts")
+        }
+        guard (Self.memoryMin...Self.memoryMax).contains(memorySizeBytes) else {
+            throw MachineError("--memory \(memorySizeBytes)", "the board takes 8M to 1024G")
+        }
+        guard memorySizeBytes % 4096 == 0 else {
+            throw MachineError("--memory \(memorySizeBytes)", "not a whole number of 4K pages")
+        }
+        guard disks.count + shares.count <= Self.devicesMax else {
+            throw MachineError("--disk, --share", "\(disks.count + shares.count) devices, the board has slots for "
+                               + "\(Self.devicesMax)")
+        }
+        guard append.utf8.count <= 4096 else { throw MachineError("--append", "longer than 4096 bytes") }
+        if let name { try Self.check(name: name) }
+    }
+
+    /// A name is a file name: letters, digits, `-`, `_` and `.`, at most 64, not starting with a dot.
+    public static func check(name: String) throws {
+        let allowed = name.utf8.allSatisfy { byte in
+            UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte || UInt8(ascii: "A")...UInt8(ascii: "Z") ~= byte
+                || UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte || "-_.".utf8.contains(byte)
+        }
+        guard allowed, !name.isEmpty, name.utf8.count <= 64, !name.hasPrefix(".") else {
+            throw MachineError("--name \(name)", "not a machine name",
+                               advice: "use up to 64 letters, digits, '-', '_' and '.', not starting with '.'")
+        }
+    }
+
+    /// Parses a size with an optional suffix K, M, G or T of 1024; nil when it is not one.
+    public static func parseSize(_ text: String) -> UInt64? {
+        let suffixes: [Character: UInt64] = ["K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40]
+        let scale = text.last.flatMap { suffixes[Character($0.uppercased())] }
+        let digits = scale == nil ? text[...] : text.dropLast()
+        guard !digits.isEmpty, digits.allSatisfy({ $0.isASCII && $0.isNumber }), let number = UInt64(digits) else { return nil }
+        let (size, overflow) = number.multipliedReportingOverflow(by: scale ?? 1)
+        return overflow ? nil : size
+    }
+
+    // MARK: Saved form
+
+    public func save(to writer: inout StateWriter) {
+        writer.section("configuration", version: 1) { writer in
+            writer.put(architecture)
+            writer.put(machine)
+            writer.put(UInt32(cpus))
+            writer.put(memorySizeBytes)
+            for text in [kernel, initrd, firmware, name] {
+                writer.put(text != nil)
+                writer.put(text ?? "")
+            }
+            writer.put(append)
+            writer.put(each: disks) { writer, disk in
+                writer.put(disk.path)
+                writer.put(disk.readOnly)
+            }
+            writer.put(each: shares) { writer, share in
+                writer.put(share.directory)
+                writer.put(share.tag)
+            }
+            writer.put(serial.description)
+            writer.put(engine.rawValue)
+        }
+    }
+
+    /// - Throws: `StateError` for a damaged stream, `MachineError` for a machine this build cannot make.
+    public init(from reader: inout StateReader) throws {
+        try reader.section("configuration", newest: 1) { reader, _ in
+            architecture = try reader.getString()
+            machine = try reader.getString()
+            cpus = Int(try reader.get(UInt32.self))
+            memorySizeBytes = try reader.get()
+            func optional(_ reader: inout StateReader) throws -> String? {
+                let present = try reader.getBool()
+                let text = try reader.getString()
+                return present ? text : nil
+            }
+            kernel = try optional(&reader)
+            initrd = try optional(&reader)
+            firmware = try optional(&reader)
+            name = try optional(&reader)
+            append = try reader.getString()
+            disks = try reader.getEach(limit: Self.devicesMax) {
+                DiskChoice(path: try $0.getString(), readOnly: try $0.getBool())
+            }
+            shares = try reader.getEach(limit: Self.devicesMax) {
+                ShareChoice(directory: try $0.getString(), tag: try $0.getString())
+            }
+            let serialText = try reader.getString(), engineText = try reader.getString()
+            guard let serial = SerialChoice(serialText), let engine = EngineChoice(rawValue: engineText) else {
+                throw StateError.invalid(section: "configuration", reason: "serial '\(serialText)', engine '\(engineText)'")
+            }
+            self.serial = serial
+            self.engine = engine
+        }
+        try validate()
+    }
+}

@@ -1,0 +1,77 @@
+// The contract between a machine and the engine that runs its harts, the same for a translated CPU, KVM and the
+// scripted CPU of the tests.
+
+import Bus
+import GuestMemory
+import SavedState
+
+/// Why `VCPU.run` returned.
+public enum VCPUExit: Equatable, Sendable {
+    /// WFI with no interrupt both pending and enabled in `mie`; the pc is past the instruction.
+    case halted
+    /// ECALL from S-mode while the machine supplies SBI; the pc is past the instruction. Arguments are in a0…a7.
+    case environmentCall
+    /// The guest can make no more progress on this hart (for example a trap loop in M-mode), with a reason to print.
+    case shutdown(String)
+    /// `kick` was called.
+    case kicked
+    /// A non-zero 64-bit value was stored to the HTIF `tohost` address.
+    case hostToTarget(UInt64)
+}
+
+/// The privilege modes a hart can be started in.
+public enum Privilege: UInt8, Sendable {
+    case user = 0
+    case supervisor = 1
+    case machine = 3
+}
+
+/// Bit numbers in `mip` and `mie` (RISC-V privileged specification, §3.1.9).
+public enum InterruptBit {
+    public static let supervisorSoftware = 1
+    public static let machineSoftware = 3
+    public static let supervisorTimer = 5
+    public static let machineTimer = 7
+    public static let supervisorExternal = 9
+    public static let machineExternal = 11
+}
+
+/// One hart.
+///
+/// `run`, `reset`, `register` and save/restore are called by the hart's own thread, or by another while it is stopped.
+/// `kick`, `setInterrupt`, `flushTLB` and `flushInstructionCache` are callable on any thread at any time.
+public protocol VCPU: Savable {
+    var hartID: Int { get }
+    /// Executes until something needs the machine. Interrupts that are pending, enabled and unmasked are taken first.
+    func run() -> VCPUExit
+    /// Makes `run` return `.kicked` soon, at an instruction boundary; when no `run` is going on, the next one returns
+    /// at once. Several kicks may merge.
+    func kick()
+    /// Sets a bit of `mip` (see `InterruptBit`) to a level.
+    func setInterrupt(_ bit: Int, _ level: Bool)
+    /// Power-on state, then these values. Bits of `mip` set through `setInterrupt` stay: their lines keep their level. With `privilege` supervisor, the built-in SBI is in use: `medeleg` and
+    /// `mideleg` delegate all that an SBI implementation delegates, PMP is open, `mcounteren` allows the counters.
+    func reset(pc: GuestPhysical, a0: UInt64, a1: UInt64, privilege: Privilege)
+    /// General-purpose register x0…x31.
+    func register(_ number: Int) -> UInt64
+    func setRegister(_ number: Int, _ value: UInt64)
+    /// Drops cached translations of [start, start+size) of one address space, or of all when `asid` is nil, before the
+    /// next guest instruction. Returns when the target hart has done so or is not running guest code.
+    func flushTLB(start: GuestVirtual, sizeBytes: UInt64, asid: UInt64?)
+    /// Makes earlier stores to instructions visible to this hart's fetches (FENCE.I on another hart's behalf).
+    func flushInstructionCache()
+}
+
+/// What a machine lends to each of its harts.
+public struct HartServices: Sendable {
+    /// `time` CSR.
+    public let clock: GuestClock
+    /// Sstc: set to `stimecmp` when it is written; at the deadline the machine calls `setInterrupt(supervisorTimer, true)`.
+    /// The CPU itself clears the bit when the new `stimecmp` lies ahead, and re-arms after restore.
+    public let supervisorTimer: DeadlineTimer
+
+    public init(clock: GuestClock, supervisorTimer: DeadlineTimer) {
+        self.clock = clock
+        self.supervisorTimer = supervisorTimer
+    }
+}

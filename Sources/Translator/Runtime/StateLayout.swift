@@ -1,0 +1,102 @@
+// The per-vCPU state block: one page-aligned raw allocation that generated code reaches through one host register.
+//
+// The first 256 bytes are reachable with 8-bit displacements (the register points at `bias`), so the integer registers of
+// the guest lie there. Offsets below are from the start of the block.
+
+/// Offsets in the state block.
+public enum StateLayout {
+    /// Generated code's state register points this many bytes into the block.
+    public static let bias = 128
+
+    // MARK: shared with other threads
+    /// UInt32; non-zero asks the vCPU to leave generated code at the next check. Written by any thread and by signal handlers.
+    public static let exitRequest = 0
+    /// UInt32; the mode word of the running code.
+    public static let mode = 4
+
+    // MARK: guest registers (the front's globals)
+    /// First byte for integer globals; 31 × 8 bytes.
+    public static let integerGlobals = 8
+    /// First byte for floating point globals; 32 × 8 bytes.
+    public static let floatGlobals = 256
+
+    // MARK: translator
+    /// UInt64 guest pc, valid whenever the vCPU is outside generated code.
+    public static let pc = 512
+    /// UInt32 host MXCSR image in force for guest code; sticky exception bits accumulate here.
+    public static let guestMXCSR = 520
+    /// UInt32 host MXCSR of the runtime.
+    public static let hostMXCSR = 524
+    /// UInt32 `ExitKind` set by whoever leaves generated code.
+    public static let exitKind = 528
+    /// UInt32 index of the link that was taken, for `ExitKind.link`.
+    public static let exitLink = 532
+    /// UInt64 faulting guest address, for memory exits.
+    public static let exitAddress = 536
+    /// UInt32 access of the faulting instruction: 0 read, 1 write, 2 execute.
+    public static let exitAccess = 544
+    /// UInt32; set by a helper that wants the unit to be left after it returns (an `ExitKind`).
+    public static let helperExit = 548
+    /// UInt64 host return address of the helper call that left, to look up the guest pc.
+    public static let exitHostPC = 552
+    /// UInt64 host stack pointer on entry to generated code.
+    public static let entryStack = 560
+    /// UInt64 lowest host stack pointer allowed before the return stack is reset.
+    public static let stackLimit = 568
+    /// UInt64 guest address and value of the current load reservation; address all ones when there is none.
+    public static let reservationAddress = 576
+    public static let reservationValue = 584
+    /// UInt64 mixed into jump cache tags: distinguishes modes.
+    public static let jumpSalt = 592
+    /// UInt64 address of an unmanaged reference to the engine's per-vCPU object, for helpers.
+    public static let context = 600
+    /// 16 × UInt64 spill slots.
+    public static let spill = 608
+    public static let spillCount = 16
+    /// 4 × UInt64: operands, result and operation word of an out-of-line float operation.
+    public static let scratch = 736
+
+    // MARK: front
+    /// Space the front lays out itself (control registers, …).
+    public static let front = 1024
+    public static let frontSize = 3072
+
+    // MARK: tables
+    /// Instruction TLB: `itlbCount` × UInt32 page identities, indexed by guest page number.
+    public static let itlb = 4096
+    public static let itlbCount = 1024
+    /// Jump cache: `jumpCacheCount` × (tag: UInt64, host code: UInt64), indexed by guest address bits 1….
+    public static let jumpCache = 8192
+    public static let jumpCacheCount = 4096
+    /// Data TLB: `tlbModes` × `tlbCount` × 32-byte entries (read tag, write tag, addend, physical page).
+    public static let tlb = jumpCache + jumpCacheCount * 16
+    public static let tlbCount = 512
+    public static let tlbModes = 4
+    public static let tlbEntrySize = 32
+    public static let size = tlb + tlbModes * tlbCount * tlbEntrySize
+}
+
+/// Why generated code (or a helper) handed control back to the engine.
+public enum ExitKind: UInt32, Sendable {
+    case none
+    /// The unit for `pc` must be found (or made) and entered; also used after a helper changed `pc` or the mode.
+    case lookup
+    /// As lookup, and the link `exitLink` can be patched to it.
+    case link
+    /// `pc` is the address of the system call instruction.
+    case systemCall
+    case breakpoint
+    case illegalInstruction
+    /// `exitAddress`, `exitAccess`.
+    case memoryFault
+    /// A misaligned access that must fault; `exitAddress`, `exitAccess`.
+    case misaligned
+    /// An instruction cache flush was executed; `pc` is the next instruction.
+    case instructionFence
+    /// Wait for interrupt; `pc` is the next instruction.
+    case wait
+    /// The front raises its own exception; meaning in `exitAddress`.
+    case frontException
+    /// Never stored by generated code: the engine reports that `exitRequest` was seen.
+    case interrupted
+}

@@ -1,0 +1,420 @@
+// What all vCPUs (or guest threads) of one guest share: the code cache, the table of units, the links between them.
+//
+// One lock guards the tables; generating code happens outside it, each thread in its own chunk. Units die by
+// invalidation (their guest bytes changed) or by a flush (the cache is full). A dead unit's memory is reused only by a
+// flush, which first waits until every thread has left generated code.
+
+import CHost
+import Glibc
+import Host
+import IR
+
+/// How generated code is made.
+public struct TranslationOptions: Sendable {
+    /// Guest addresses are host addresses.
+    public var identityMemory: Bool
+    /// Keep every guest register in memory: slower, an oracle.
+    public var registersInMemory = false
+    /// Guest instructions per unit at most; 1 single-steps.
+    public var unitLimit = 64
+    /// Size of the code cache in bytes.
+    public var cacheSize = 64 << 20
+    /// Call for every unit about to run from outside (`--log blocks`).
+    public var logBlocks = false
+
+    public init(identityMemory: Bool) { self.identityMemory = identityMemory }
+}
+
+/// A vCPU as the runtime sees it: where its state block is.
+final class RuntimeMember {
+    let state: UnsafeMutableRawPointer
+    /// Non-zero while the member runs generated code.
+    let inside: UnsafeMutablePointer<UInt32>
+    init(state: UnsafeMutableRawPointer) {
+        self.state = state
+        inside = .allocate(capacity: 16) // its own cache line
+        inside.initialize(repeating: 0, count: 16)
+    }
+    deinit { inside.deallocate() }
+}
+
+/// Shared translation state of one guest.
+public final class TranslationRuntime: @unchecked Sendable {
+    public let front: GuestFront
+    public let options: TranslationOptions
+    let cache: CodeCache
+    let thunks: Thunks
+    let helperTable: UnsafeMutablePointer<HelperFunction>
+    private let lock: UnsafeMutablePointer<pthread_mutex_t>
+    private let buckets: UnsafeMutablePointer<UInt32>
+    private static let bucketCount = 1 << 16
+    /// Head of the list of units of each guest page number (physical for machines).
+    private var pages: [UInt64: UnitIndex] = [:]
+    /// Units that also depend on a second guest page, by that page's number.
+    private var straddlers: [UInt64: [UnitIndex]] = [:]
+    private var members: [RuntimeMember] = []
+    /// Called during a flush, while no thread runs generated code; set once before the first vCPU runs.
+    public var flushed: (() -> Void)?
+    /// Raised by every flush; a unit found before it must be looked up again.
+    let epoch: UnsafeMutablePointer<UInt32>
+    private var flushing = false
+    private let firstChunk: Int
+
+    /// - Throws: `HostError` when memory cannot be had.
+    public init(front: GuestFront, options: TranslationOptions, slowLoad: HelperFunction, slowStore: HelperFunction,
+                slowPointer: HelperFunction) throws {
+        self.front = front
+        self.options = options
+        cache = try CodeCache(size: options.cacheSize)
+        let helpers = front.helpers
+        helperTable = .allocate(capacity: max(1, helpers.count))
+        for (index, helper) in helpers.enumerated() { (helperTable + index).initialize(to: helper) }
+        func address(_ function: HelperFunction) -> UInt64 { UInt64(UInt(bitPattern: unsafeBitCast(function, to: Int.self))) }
+        let targets = ThunkTargets(slowLoad: address(slowLoad), slowStore: address(slowStore),
+                                   slowPointer: address(slowPointer),
+                                   softFloat: address({ softFloatThunk($0, $1, $2, $3) }),
+                                   helpers: UInt64(UInt(bitPattern: helperTable)))
+        thunks = Thunks(front: front, at: cache.writable, targets: targets,
+                        registersInMemory: options.registersInMemory)
+        firstChunk = (thunks.end - cache.writable + 4095) & ~4095
+        cache.nextChunk = firstChunk
+        lock = .allocate(capacity: 1)
+        pthread_mutex_init(lock, nil)
+        let table = mmap(nil, Self.bucketCount * 4, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        guard let table, table != MAP_FAILED else { throw HostError("mmap", "unit table") }
+        buckets = table.bindMemory(to: UInt32.self, capacity: Self.bucketCount)
+        epoch = .allocate(capacity: 16)
+        epoch.initialize(repeating: 0, count: 16)
+    }
+
+    deinit {
+        helperTable.deallocate()
+        pthread_mutex_destroy(lock)
+        lock.deallocate()
+        munmap(buckets, Self.bucketCount * 4)
+        epoch.deallocate()
+    }
+
+    // MARK: membership
+
+    /// Whether a host address lies in generated code. Safe in a signal handler.
+    public func containsCode(_ address: UInt64) -> Bool { cache.contains(address) }
+
+    /// Guest address of the instruction a host address belongs to. Safe in a signal handler.
+    public func guestPC(hostAddress: UInt64) -> UInt64? { cache.guestPC(at: hostAddress) }
+
+    /// Where a fault handler sends a thread whose state fields it has filled in.
+    public var faultExitAddress: UInt64 {
+        UInt64(UInt(bitPattern: cache.executable + (thunks.faultExit - cache.writable)))
+    }
+
+    func join(_ member: RuntimeMember) {
+        pthread_mutex_lock(lock)
+        members.append(member)
+        pthread_mutex_unlock(lock)
+    }
+
+    func leave(_ member: RuntimeMember) {
+        pthread_mutex_lock(lock)
+        members.removeAll { $0 === member }
+        pthread_mutex_unlock(lock)
+    }
+
+    /// Before a fork: no other thread may hold the lock.
+    public func prepareFork() { pthread_mutex_lock(lock) }
+    /// After a fork, in the parent.
+    public func finishForkInParent() { pthread_mutex_unlock(lock) }
+    /// After a fork, in the child, whose only thread is the caller with state block `state`.
+    public func finishForkInChild(state: UnsafeMutableRawPointer) throws {
+        pthread_mutex_init(lock, nil)
+        flushing = false
+        members.removeAll { $0.state != state }
+        try cache.separateAfterFork()
+    }
+
+    // MARK: lookup
+
+    @inline(__always)
+    private func bucket(_ start: UInt64, _ context: UInt32) -> Int {
+        let hash = (start &+ UInt64(context) &* 0x9E37_79B9_7F4A_7C15) &* 0xD6E8_FEB8_6659_FD93
+        return Int(hash >> 48)
+    }
+
+    /// Finds a unit; the lock must be held.
+    private func find(_ start: UInt64, _ context: UInt32, _ mode: UInt32) -> UnitIndex {
+        var index = buckets[bucket(start, context)]
+        while index != 0 {
+            let record = cache.units + Int(index - 1)
+            if record.pointee.start == start && record.pointee.context == context && record.pointee.mode == mode {
+                return index - 1
+            }
+            index = record.pointee.hashNext
+        }
+        return .noUnit
+    }
+
+    /// The unit for a guest address, if it has been translated.
+    func lookup(start: UInt64, context: UInt32, mode: UInt32) -> UnitIndex {
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        return find(start, context, mode)
+    }
+
+    /// Puts a living unit into a vCPU's jump cache.
+    func remember(_ unit: UnitIndex, state: UnsafeMutableRawPointer, seen: UInt32) {
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        let record = cache.units[Int(unit)]
+        guard record.dead == 0, epoch.pointee == seen else { return }
+        let slot = state + StateLayout.jumpCache + Int(record.start & UInt64((StateLayout.jumpCacheCount - 1) * 2)) * 8
+        let salt = state.load(fromByteOffset: StateLayout.jumpSalt, as: UInt64.self)
+        slot.storeBytes(of: UInt64(UInt(bitPattern: entry(unit))), toByteOffset: 8, as: UInt64.self)
+        slot.storeBytes(of: record.start ^ salt, as: UInt64.self)
+    }
+
+    /// Executable entry of a unit.
+    @inline(__always) func entry(_ unit: UnitIndex) -> UnsafeMutablePointer<UInt8> {
+        cache.code(cache.units[Int(unit)].codeOffset)
+    }
+
+    // MARK: making units
+
+    /// Takes a fresh chunk; -1 when the cache is full.
+    func takeChunk() -> Int {
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        guard cache.nextChunk + CodeCache.chunkSize <= cache.size else { return -1 }
+        let chunk = cache.nextChunk
+        cache.nextChunk += CodeCache.chunkSize
+        return chunk
+    }
+
+    /// Reserves a unit record and `count` link records; nil when the tables are full.
+    func reserve(links count: Int) -> (unit: UnitIndex, link: Int)? {
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        guard cache.unitCount < cache.unitCapacity, cache.linkCount + count <= cache.linkCapacity else { return nil }
+        let result = (UnitIndex(cache.unitCount), cache.linkCount)
+        cache.unitCount += 1
+        cache.linkCount += count
+        return result
+    }
+
+    /// Publishes a finished unit. If another thread was faster, its unit is returned instead.
+    func publish(_ index: UnitIndex, _ record: UnitRecord, page: UInt64, secondPage: UInt64?) -> UnitIndex {
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        let existing = find(record.start, record.context, record.mode)
+        if existing != .noUnit { return existing }
+        let slot = cache.units + Int(index)
+        slot.initialize(to: record)
+        let head = bucket(record.start, record.context)
+        slot.pointee.hashNext = buckets[head]
+        buckets[head] = index + 1
+        slot.pointee.pageNext = pages[page] ?? .noUnit
+        pages[page] = index
+        if let secondPage { straddlers[secondPage, default: []].append(index) }
+        let first = Int(record.codeOffset) / CodeCache.granule
+        let last = (Int(record.codeOffset) + Int(record.codeLength) - 1) / CodeCache.granule
+        for granule in first...max(first, last) { cache.granuleOwner[granule] = index + 1 }
+        return index
+    }
+
+    // MARK: linking
+
+    /// Lets a link jump straight to a unit.
+    /// - Parameter identity: for a link to another page of a machine, the page identity its stub must find in the
+    ///   instruction TLB.
+    func link(_ linkIndex: Int, to unit: UnitIndex, identity: UInt32, seen: UInt32) {
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        guard epoch.pointee == seen else { return }
+        let link = cache.links + linkIndex
+        guard cache.units[Int(unit)].dead == 0, link.pointee.destination == .noUnit else { return }
+        link.pointee.destination = unit
+        link.pointee.nextIncoming = cache.units[Int(unit)].incoming
+        cache.units[Int(unit)].incoming = UInt32(truncatingIfNeeded: linkIndex)
+        patch(link.pointee.patchOffset, to: cache.units[Int(unit)].codeOffset)
+        if link.pointee.pageCheckOffset != 0 {
+            guise_store32(cache.writable + Int(link.pointee.pageCheckOffset), identity)
+        }
+    }
+
+    private func patch(_ offset: UInt32, to target: UInt32) {
+        let displacement = Int32(truncatingIfNeeded: Int(target) - Int(offset) - 4)
+        guise_store32(cache.writable + Int(offset), UInt32(bitPattern: displacement))
+    }
+
+    /// Makes every jump to a unit go outside again. The lock must be held.
+    private func unlinkIncoming(_ unit: UnitIndex) {
+        var index = cache.units[Int(unit)].incoming
+        while index != .max {
+            let link = cache.links + Int(index)
+            if link.pointee.pageCheckOffset != 0 {
+                guise_store32(cache.writable + Int(link.pointee.pageCheckOffset), UInt32.max)
+            }
+            patch(link.pointee.patchOffset, to: link.pointee.stubOffset)
+            link.pointee.destination = .noUnit
+            let next = link.pointee.nextIncoming
+            link.pointee.nextIncoming = .max
+            index = next
+        }
+        cache.units[Int(unit)].incoming = .max
+    }
+
+    // MARK: invalidation
+
+    /// Drops every unit that overlaps a byte range.
+    /// - Parameter page: translates to the page numbers units were published under.
+    public func invalidate(start: UInt64, length: UInt64) {
+        guard length > 0 else { return }
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        guard !pages.isEmpty || !straddlers.isEmpty else { return }
+        let firstPage = start >> 12, lastPage = (start &+ (length - 1)) >> 12
+        if lastPage - firstPage > UInt64(pages.count) {
+            for page in pages.keys where page >= firstPage && page <= lastPage { dropPage(page) }
+            for page in straddlers.keys where page >= firstPage && page <= lastPage { dropPage(page) }
+        } else {
+            for page in firstPage...lastPage { dropPage(page) }
+        }
+        // A program's unit that starts on the page before may reach into this one.
+        if options.identityMemory, firstPage > 0, let head = pages[firstPage - 1] {
+            var index = head
+            while index != .noUnit {
+                let record = cache.units[Int(index)]
+                if record.dead == 0, (record.start & 0xFFF) + UInt64(record.guestByteLength) > 0x1000 { drop(index) }
+                index = record.pageNext
+            }
+        }
+    }
+
+    private func dropPage(_ page: UInt64) {
+        if let units = straddlers.removeValue(forKey: page) { for unit in units { drop(unit) } }
+        guard var index = pages.removeValue(forKey: page) else { return }
+        while index != .noUnit {
+            let next = cache.units[Int(index)].pageNext
+            drop(index)
+            index = next
+        }
+    }
+
+    /// Units published under a page: whether there are any.
+    public func hasUnits(page: UInt64) -> Bool {
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        return pages[page] != nil
+    }
+
+    private func drop(_ index: UnitIndex) {
+        let record = cache.units + Int(index)
+        guard record.pointee.dead == 0 else { return }
+        record.pointee.dead = 1
+        unlinkIncoming(index)
+        let head = bucket(record.pointee.start, record.pointee.context)
+        var position = buckets[head]
+        if position == index + 1 {
+            buckets[head] = record.pointee.hashNext
+        } else {
+            while position != 0 {
+                let candidate = cache.units + Int(position - 1)
+                if candidate.pointee.hashNext == index + 1 {
+                    candidate.pointee.hashNext = record.pointee.hashNext
+                    break
+                }
+                position = candidate.pointee.hashNext
+            }
+        }
+        let slot = StateLayout.jumpCache + Int(record.pointee.start & UInt64((StateLayout.jumpCacheCount - 1) * 2)) * 8
+        for member in members { guise_store64(member.state + slot, UInt64.max) }
+    }
+
+    /// Drops the units whose guest bytes no longer hash to what was translated (programs; an instruction fence).
+    /// - Parameter read: returns the current hash of a byte range, or nil when it cannot be read.
+    public func verifyAll(_ hash: (UInt64, Int) -> UInt64?) {
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        for (page, head) in pages {
+            var index = head
+            var living = false
+            while index != .noUnit {
+                let record = cache.units[Int(index)]
+                if record.dead == 0 {
+                    if hash(record.start, Int(record.guestByteLength)) == record.contentHash {
+                        living = true
+                    } else {
+                        drop(index)
+                    }
+                }
+                index = record.pageNext
+            }
+            if !living { pages[page] = nil }
+        }
+    }
+
+    // MARK: flush
+
+    /// Empties the cache. Called by a thread outside generated code; waits for the others to come out.
+    func flush(by caller: RuntimeMember, seen: UInt32) {
+        pthread_mutex_lock(lock)
+        if flushing || epoch.pointee != seen {
+            pthread_mutex_unlock(lock)
+            while true {
+                pthread_mutex_lock(lock)
+                let busy = flushing
+                pthread_mutex_unlock(lock)
+                if !busy { return }
+                sched_yield()
+            }
+        }
+        flushing = true
+        guise_store32(epoch, epoch.pointee &+ 1)
+        let others = members.filter { $0 !== caller }
+        for other in others { guise_store32(other.state + StateLayout.exitRequest, 1) }
+        pthread_mutex_unlock(lock)
+        for other in others {
+            while guise_load32(other.inside) != 0 { sched_yield() }
+        }
+        pthread_mutex_lock(lock)
+        memset(buckets, 0, Self.bucketCount * 4)
+        memset(cache.granuleOwner, 0, cache.nextChunk / CodeCache.granule * 4)
+        pages.removeAll(keepingCapacity: true)
+        straddlers.removeAll()
+        flushed?()
+        cache.nextChunk = firstChunk
+        cache.unitCount = 0
+        cache.linkCount = 0
+        for member in members { Self.clearJumpCache(member.state) }
+        flushing = false
+        pthread_mutex_unlock(lock)
+    }
+
+    /// True while a flush is waiting for threads to come out; nobody may go in.
+    func mayEnter() -> Bool {
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        return !flushing
+    }
+
+    /// Empties a vCPU's jump cache.
+    public static func clearJumpCache(_ state: UnsafeMutableRawPointer) {
+        memset(state + StateLayout.jumpCache, 0xFF, StateLayout.jumpCacheCount * 16)
+    }
+
+    /// Writes the used part of the cache to `path`, and one line per living unit (cache offset, length, guest address,
+    /// mode; hexadecimal) to `path`.units. For `objdump -D -b binary -m i386:x86-64`.
+    public func dumpCode(to path: String) {
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        guard let image = fopen(path, "w"), let index = fopen(path + ".units", "w") else { return }
+        fwrite(cache.writable, 1, cache.nextChunk, image)
+        for unit in 0..<cache.unitCount where cache.units[unit].dead == 0 {
+            let record = cache.units[unit]
+            let line = [UInt64(record.codeOffset), UInt64(record.codeLength), record.start, UInt64(record.mode)]
+                .map { String($0, radix: 16) }.joined(separator: " ")
+            fputs(line + "\n", index)
+        }
+        fclose(image)
+        fclose(index)
+    }
+}

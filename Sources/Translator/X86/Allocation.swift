@@ -1,0 +1,423 @@
+// Register allocation while emitting: where each value is, and how it moves.
+
+import IR
+
+extension CodeGenerator {
+    @inline(__always) func root(_ value: ValueID) -> ValueID { values[Int(value)].root }
+
+    /// Marks one use of a value as emitted; frees its places after the last.
+    @inline(__always) func consume(_ value: ValueID) {
+        let root = Int(values[Int(value)].root)
+        values[root].remaining -= 1
+        if values[root].remaining == 0 { release(ValueID(root)) }
+    }
+
+    private func release(_ value: ValueID) {
+        let place = values[Int(value)]
+        if place.kind == ValuePlace.Kind.register {
+            releaseRegister(value)
+        } else if place.kind == ValuePlace.Kind.spill {
+            freeSpills |= 1 << UInt32(place.location)
+        }
+        values[Int(value)].kind = ValuePlace.Kind.none
+    }
+
+    /// Takes a value out of its temporary, keeping nothing but a spill slot's freedom.
+    func releaseRegister(_ value: ValueID) {
+        let place = values[Int(value)]
+        if unit.instructions[Int(value)].type.isFloat {
+            floatOwner[Int(place.location)] = .none
+        } else {
+            owner[Int(place.location)] = .none
+        }
+        if place.backup == ValuePlace.Kind.spill { freeSpills |= 1 << UInt32(place.backupLocation) }
+        values[Int(value)].backup = ValuePlace.Kind.none
+    }
+
+    /// True when the operation being emitted is the last user of the value's register.
+    @inline(__always) func dies(_ value: ValueID, uses: UInt32 = 1) -> Bool {
+        let place = values[Int(root(value))]
+        return place.kind == ValuePlace.Kind.register && place.remaining <= uses
+    }
+
+    // MARK: defining
+
+    /// Records that operation `index` left its result in temporary `register`.
+    func define(_ index: Int, _ register: UInt8) {
+        if values[index].remaining == 0 { return }
+        values[index].kind = ValuePlace.Kind.register
+        values[index].location = register
+        values[index].backup = ValuePlace.Kind.none
+        if unit.instructions[index].type.isFloat {
+            floatOwner[Int(register)] = ValueID(index)
+        } else {
+            owner[Int(register)] = ValueID(index)
+        }
+    }
+
+    /// Records the result, which is either in the home of `global` (direct) or in a temporary.
+    @inline(__always) func define(_ index: Int, _ register: UInt8, direct global: Int) {
+        if global < 0 {
+            define(index, register)
+        } else {
+            values[index].kind = ValuePlace.Kind.home
+            values[index].location = UInt8(truncatingIfNeeded: global)
+            globalValue[global] = ValueID(index)
+        }
+    }
+
+    /// The pinned global that the result of `index` is about to be written to, so that it can be computed in place;
+    /// -1 when there is none. The old value of that global has been moved out of the way if it is needed after `index`.
+    func directTarget(_ index: Int) -> Int {
+        var value = ValueID(index)
+        var next = index + 1
+        while next < unit.count {
+            let instruction = unit.instructions[next]
+            switch instruction.opcode {
+            case .dead, .constant: break
+            case .truncate, .zeroExtend:
+                guard instruction.a == value, unit.uses[Int(value)] == 1,
+                      instruction.opcode == .truncate || unit.instructions[Int(value)].type == .i1 else { return -1 }
+                value = ValueID(next)
+            case .set:
+                guard instruction.a == value else { return -1 }
+                let global = Int(instruction.imm)
+                guard pin[global] != Self.noRegister,
+                      globalIsFloat[global] == unit.instructions[index].type.isFloat else { return -1 }
+                let old = globalValue[global]
+                if old != .none {
+                    let operation = unit.instructions[index]
+                    var usesHere: UInt32 = 0
+                    if operation.a != .none && root(operation.a) == old { usesHere += 1 }
+                    if operation.b != .none && root(operation.b) == old { usesHere += 1 }
+                    if operation.c != .none && root(operation.c) == old { usesHere += 1 }
+                    if values[Int(old)].remaining > usesHere { retire(global, except: .none) }
+                }
+                return global
+            default: return -1
+            }
+            next += 1
+        }
+        return -1
+    }
+
+    /// Moves the value living in a global's home elsewhere if it is still needed, because the home is about to change.
+    func retire(_ global: Int, except newValue: ValueID) {
+        let old = globalValue[global]
+        guard old != .none else { return }
+        globalValue[global] = .none
+        let place = values[Int(old)]
+        guard place.remaining > 0 else { return }
+        if place.kind == ValuePlace.Kind.home && Int(place.location) == global {
+            guard old != newValue || place.remaining > 1 else { return }
+            if globalIsFloat[global] {
+                let register = allocateFloat()
+                loadFloatHome(register, global)
+                values[Int(old)].kind = ValuePlace.Kind.register
+                values[Int(old)].location = register
+                values[Int(old)].backup = ValuePlace.Kind.none
+                floatOwner[Int(register)] = old
+                floatLocked |= 1 << UInt32(register)
+            } else {
+                let register = allocate()
+                loadHome(register, global)
+                values[Int(old)].kind = ValuePlace.Kind.register
+                values[Int(old)].location = register
+                values[Int(old)].backup = ValuePlace.Kind.none
+                owner[Int(register)] = old
+                locked |= 1 << UInt32(register)
+            }
+        } else if place.kind == ValuePlace.Kind.register && place.backup == ValuePlace.Kind.home
+                    && Int(place.backupLocation) == global {
+            values[Int(old)].backup = ValuePlace.Kind.none
+        }
+    }
+
+    private func loadHome(_ register: UInt8, _ global: Int) {
+        if pin[global] != Self.noRegister {
+            asm.mov(register, pin[global])
+        } else {
+            asm.load(register, .state(Int(globalOffset[global])))
+        }
+    }
+
+    private func loadFloatHome(_ register: UInt8, _ global: Int) {
+        if pin[global] != Self.noRegister {
+            asm.vmovaps(register, pin[global])
+        } else {
+            asm.floatLoad(register, .state(Int(globalOffset[global])), double: true)
+        }
+    }
+
+    // MARK: temporaries
+
+    /// The integer temporaries in order: rax, rcx, rdx, rsi.
+    @inline(__always) static func temporary(_ index: UInt8) -> UInt8 { index == 3 ? GPR.rsi : index }
+
+    /// A free integer temporary, locked for this operation; evicts when it must.
+    func allocate() -> UInt8 {
+        for index in UInt8(0)..<4 {
+            let register = Self.temporary(index)
+            if owner[Int(register)] == .none && locked & (1 << UInt32(register)) == 0 {
+                locked |= 1 << UInt32(register)
+                return register
+            }
+        }
+        var victim = Self.noRegister
+        for index in UInt8(0)..<4 {
+            let register = Self.temporary(3 - index)
+            if locked & (1 << UInt32(register)) != 0 { continue }
+            if values[Int(owner[Int(register)])].backup != ValuePlace.Kind.none {
+                victim = register
+                break
+            }
+            if victim == Self.noRegister { victim = register }
+        }
+        guard victim != Self.noRegister else {
+            failed = true
+            return GPR.rax
+        }
+        evict(victim)
+        locked |= 1 << UInt32(victim)
+        return victim
+    }
+
+    /// Empties a temporary: its value moves to its backup or to a spill slot.
+    func evict(_ register: UInt8) {
+        let value = owner[Int(register)]
+        guard value != .none else { return }
+        owner[Int(register)] = .none
+        let place = values[Int(value)]
+        if place.backup != ValuePlace.Kind.none {
+            values[Int(value)].kind = place.backup
+            values[Int(value)].location = place.backupLocation
+            values[Int(value)].backup = ValuePlace.Kind.none
+            return
+        }
+        let slot = allocateSpill()
+        asm.store(.state(StateLayout.spill + 8 * slot), register)
+        values[Int(value)].kind = ValuePlace.Kind.spill
+        values[Int(value)].location = UInt8(slot)
+    }
+
+    private func allocateSpill() -> Int {
+        guard freeSpills != 0 else {
+            failed = true
+            return 0
+        }
+        let slot = freeSpills.trailingZeroBitCount
+        freeSpills &= freeSpills - 1
+        return slot
+    }
+
+    /// Makes a particular temporary free and locks it, moving its value to another one if there is room.
+    func claim(_ register: UInt8) {
+        locked |= 1 << UInt32(register)
+        let value = owner[Int(register)]
+        guard value != .none else { return }
+        for index in UInt8(0)..<4 {
+            let other = Self.temporary(3 - index)
+            guard owner[Int(other)] == .none, locked & (1 << UInt32(other)) == 0 else { continue }
+            asm.mov(other, register)
+            owner[Int(other)] = value
+            owner[Int(register)] = .none
+            values[Int(value)].location = other
+            return
+        }
+        evict(register)
+    }
+
+    func allocateFloat() -> UInt8 {
+        for register in UInt8(0)..<4 where floatOwner[Int(register)] == .none
+            && floatLocked & (1 << UInt32(register)) == 0 {
+            floatLocked |= 1 << UInt32(register)
+            return register
+        }
+        var victim = Self.noRegister
+        for register in UInt8(0)..<4 where floatLocked & (1 << UInt32(register)) == 0 {
+            if values[Int(floatOwner[Int(register)])].backup != ValuePlace.Kind.none {
+                victim = register
+                break
+            }
+            if victim == Self.noRegister { victim = register }
+        }
+        guard victim != Self.noRegister else {
+            failed = true
+            return 0
+        }
+        evictFloat(victim)
+        floatLocked |= 1 << UInt32(victim)
+        return victim
+    }
+
+    func evictFloat(_ register: UInt8) {
+        let value = floatOwner[Int(register)]
+        guard value != .none else { return }
+        floatOwner[Int(register)] = .none
+        let place = values[Int(value)]
+        if place.backup != ValuePlace.Kind.none {
+            values[Int(value)].kind = place.backup
+            values[Int(value)].location = place.backupLocation
+            values[Int(value)].backup = ValuePlace.Kind.none
+            return
+        }
+        let slot = allocateSpill()
+        asm.floatStore(.state(StateLayout.spill + 8 * slot), register, double: true)
+        values[Int(value)].kind = ValuePlace.Kind.spill
+        values[Int(value)].location = UInt8(slot)
+    }
+
+    // MARK: operands
+
+    /// The host register holding a value (temporary or pinned), loading it if need be. Locks temporaries.
+    func integerRegister(_ value: ValueID) -> UInt8 {
+        let root = Int(self.root(value))
+        let place = values[root]
+        switch place.kind {
+        case ValuePlace.Kind.register:
+            locked |= 1 << UInt32(place.location)
+            return place.location
+        case ValuePlace.Kind.home:
+            let host = pin[Int(place.location)]
+            if host != Self.noRegister { return host }
+        default: break
+        }
+        let register = allocate()
+        switch place.kind {
+        case ValuePlace.Kind.constant: asm.movImmediate(register, unit.instructions[root].imm)
+        case ValuePlace.Kind.home: asm.load(register, .state(Int(globalOffset[Int(place.location)])))
+        case ValuePlace.Kind.spill: asm.load(register, .state(StateLayout.spill + 8 * Int(place.location)))
+        default: failed = true
+        }
+        values[root].kind = ValuePlace.Kind.register
+        values[root].location = register
+        values[root].backup = place.kind
+        values[root].backupLocation = place.location
+        owner[Int(register)] = ValueID(root)
+        return register
+    }
+
+    /// A value as a register or memory operand; constants are loaded into a temporary.
+    func integerOperand(_ value: ValueID) -> RM {
+        let place = values[Int(root(value))]
+        switch place.kind {
+        case ValuePlace.Kind.home where pin[Int(place.location)] == Self.noRegister:
+            return .state(Int(globalOffset[Int(place.location)]))
+        case ValuePlace.Kind.spill:
+            return .state(StateLayout.spill + 8 * Int(place.location))
+        default: return .reg(integerRegister(value))
+        }
+    }
+
+    /// The value as a sign-extended 32-bit immediate, if it is such a constant.
+    @inline(__always) func immediate32(_ value: ValueID) -> Int32? {
+        let instruction = unit.instructions[Int(value)]
+        return instruction.opcode == .constant ? Int32(exactly: instruction.imm) : nil
+    }
+
+    /// True when the value already lies in host register `register`.
+    @inline(__always) func isIn(_ value: ValueID, _ register: UInt8) -> Bool {
+        let place = values[Int(root(value))]
+        switch place.kind {
+        case ValuePlace.Kind.register: return place.location == register
+        case ValuePlace.Kind.home: return pin[Int(place.location)] == register
+        default: return false
+        }
+    }
+
+    /// Copies a value into a host register without changing where it lives.
+    func moveInto(_ register: UInt8, _ value: ValueID, wide: Bool = true) {
+        let root = Int(self.root(value))
+        let place = values[root]
+        switch place.kind {
+        case ValuePlace.Kind.register: if place.location != register { asm.mov(register, place.location, wide: wide) }
+        case ValuePlace.Kind.constant: asm.movImmediate(register, unit.instructions[root].imm)
+        case ValuePlace.Kind.home:
+            let host = pin[Int(place.location)]
+            if host == Self.noRegister {
+                asm.load(register, .state(Int(globalOffset[Int(place.location)])), wide: wide)
+            } else if host != register {
+                asm.mov(register, host, wide: wide)
+            }
+        case ValuePlace.Kind.spill: asm.load(register, .state(StateLayout.spill + 8 * Int(place.location)), wide: wide)
+        default: failed = true
+        }
+    }
+
+    /// The vector register holding a float value.
+    func floatRegister(_ value: ValueID) -> UInt8 {
+        let root = Int(self.root(value))
+        let place = values[root]
+        switch place.kind {
+        case ValuePlace.Kind.register:
+            floatLocked |= 1 << UInt32(place.location)
+            return place.location
+        case ValuePlace.Kind.home:
+            let host = pin[Int(place.location)]
+            if host != Self.noRegister { return host }
+        default: break
+        }
+        let register = allocateFloat()
+        switch place.kind {
+        case ValuePlace.Kind.constant:
+            let scratch = allocate()
+            asm.movImmediate(scratch, unit.instructions[root].imm)
+            asm.vmovFromGPR(register, scratch, wide: true)
+        case ValuePlace.Kind.home:
+            asm.floatLoad(register, .state(Int(globalOffset[Int(place.location)])), double: true)
+        case ValuePlace.Kind.spill:
+            asm.floatLoad(register, .state(StateLayout.spill + 8 * Int(place.location)), double: true)
+        default: failed = true
+        }
+        values[root].kind = ValuePlace.Kind.register
+        values[root].location = register
+        values[root].backup = place.kind
+        values[root].backupLocation = place.location
+        floatOwner[Int(register)] = ValueID(root)
+        return register
+    }
+
+    /// Moves every value that is still needed out of temporaries and out of globals' homes: before a call that may
+    /// change any register.
+    func evictEverything() {
+        for index in UInt8(0)..<4 {
+            let register = Self.temporary(index)
+            dropHomeBackup(owner[Int(register)])
+            evict(register)
+        }
+        for register in UInt8(0)..<4 {
+            dropHomeBackup(floatOwner[Int(register)])
+            evictFloat(register)
+        }
+        for global in 0..<globalCount {
+            let value = globalValue[global]
+            guard value != .none else { continue }
+            globalValue[global] = .none
+            guard values[Int(value)].remaining > 0, values[Int(value)].kind == ValuePlace.Kind.home else { continue }
+            let slot = allocateSpill()
+            if globalIsFloat[global] {
+                var register = pin[global]
+                if register == Self.noRegister {
+                    register = 0
+                    loadFloatHome(register, global)
+                }
+                asm.floatStore(.state(StateLayout.spill + 8 * slot), register, double: true)
+            } else {
+                var register = pin[global]
+                if register == Self.noRegister {
+                    register = GPR.rax
+                    loadHome(register, global)
+                }
+                asm.store(.state(StateLayout.spill + 8 * slot), register)
+            }
+            values[Int(value)].kind = ValuePlace.Kind.spill
+            values[Int(value)].location = UInt8(slot)
+        }
+    }
+
+    private func dropHomeBackup(_ value: ValueID) {
+        if value != .none && values[Int(value)].backup == ValuePlace.Kind.home {
+            values[Int(value)].backup = ValuePlace.Kind.none
+        }
+    }
+}

@@ -1,0 +1,368 @@
+// Turns one IR unit into x86-64 code, in a single forward pass.
+//
+// Host registers: rbp points into the state block; rax, rcx, rdx, rsi and xmm0–3 hold temporaries inside a unit; rbx, rdi,
+// r8–r15 and xmm4–15 hold the front's most used guest registers across units; rsp is the host stack, on which calls of
+// the guest leave host return addresses (return prediction).
+//
+// Every guest register write reaches its home (host register or state block) at the `set`, so state is precise at every
+// instruction and the only table a fault needs maps host addresses to guest addresses.
+
+import IR
+
+/// What the generator must know besides the unit.
+struct CodeGeneratorOptions {
+    /// Guest addresses are host addresses (programs); otherwise every access goes through the soft TLB.
+    var identityMemory: Bool
+    /// Keep every guest register in the state block: the oracle mode.
+    var registersInMemory = false
+}
+
+/// Where a value is while its unit is being generated.
+struct ValuePlace {
+    enum Kind {
+        static let none: UInt8 = 0
+        /// In temporary host register `where`.
+        static let register: UInt8 = 1
+        /// It is the current content of global `where`.
+        static let home: UInt8 = 2
+        /// In spill slot `where`.
+        static let spill: UInt8 = 3
+        static let constant: UInt8 = 4
+        /// A compare that its only user will emit.
+        static let deferred: UInt8 = 5
+    }
+    var kind: UInt8 = Kind.none
+    var location: UInt8 = 0
+    /// Another place that still holds the value while it is in a register: `Kind.none`, `.home`, `.spill`, `.constant`.
+    var backup: UInt8 = Kind.none
+    var backupLocation: UInt8 = 0
+    /// Uses not yet emitted, including those through aliases.
+    var remaining: UInt32 = 0
+    /// The value this one is a free re-reading of (itself when it has code of its own).
+    var root: ValueID = 0
+}
+
+/// An out-of-line piece of code, emitted after the unit's hot path.
+struct ColdCode {
+    enum Kind {
+        case loadSlow, storeSlow, pointerSlow, misaligned, exitToPC, canonicalNaN, softFloat, divideByZero, divideMinusOne,
+             resetStack, unboxNaN, jumpCacheMiss
+    }
+    var kind: Kind
+    /// Where the jump here has its rel32, and where to go back to.
+    var entry: UnsafeMutablePointer<UInt8>
+    var entry2: UnsafeMutablePointer<UInt8>?
+    var back: UnsafeMutablePointer<UInt8>?
+    var register: UInt8 = 0
+    var register2: UInt8 = 0
+    var register3: UInt8 = 0
+    var aux: UInt32 = 0
+    var value: UInt64 = 0
+}
+
+/// A direct exit of the unit.
+struct PendingLink {
+    var target: UInt64
+    /// The rel32 to patch; it leads to a stub until linked.
+    var patch: UnsafeMutablePointer<UInt8>
+}
+
+/// Generates code for units of one front. One per translating thread.
+final class CodeGenerator {
+    var asm: Assembler
+    let thunks: Thunks
+    let options: CodeGeneratorOptions
+    let rules: FloatRules
+
+    // Globals, by index.
+    let globalCount: Int
+    let globalOffset: UnsafeMutablePointer<Int32>
+    let globalIsFloat: UnsafeMutablePointer<Bool>
+    /// Host register pinned to the global, or `noRegister`.
+    let pin: UnsafeMutablePointer<UInt8>
+    let globalIsPinned: UnsafeMutablePointer<Bool>
+    /// The value the global's home is known to hold.
+    let globalValue: UnsafeMutablePointer<ValueID>
+
+    // Per unit.
+    var unit: Unit
+    var values: UnsafeMutablePointer<ValuePlace>
+    var valueCapacity: Int
+    /// Owner of each temporary, by host register number; integer then vector.
+    let owner: UnsafeMutablePointer<ValueID>
+    let floatOwner: UnsafeMutablePointer<ValueID>
+    /// Registers the operation being emitted holds; not to be evicted.
+    var locked: UInt32 = 0
+    var floatLocked: UInt32 = 0
+    var freeSpills: UInt32 = 0xFFFF
+    /// The unit did not fit the fixed tables and must be lifted shorter.
+    var failed = false
+    var cold: [ColdCode] = []
+    var pendingLinks: [PendingLink] = []
+    var sideTable: [UInt32] = []
+    var entry: UnsafeMutablePointer<UInt8>
+    var currentPC: UInt64 = 0
+    var tlbMode = 0
+
+    static let noRegister: UInt8 = 0xFF
+    static let pinnableIntegers: [UInt8] = [GPR.rbx, GPR.r8, GPR.r9, GPR.r10, GPR.r11, GPR.r12, GPR.r13, GPR.r14,
+                                            GPR.r15, GPR.rdi]
+    static let pinnableFloats: [UInt8] = [4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]
+
+    init(front: GuestFront, unit: Unit, thunks: Thunks, options: CodeGeneratorOptions) {
+        self.thunks = thunks
+        self.options = options
+        self.unit = unit
+        rules = front.floatRules
+        globalCount = front.globals.count
+        globalOffset = .allocate(capacity: globalCount)
+        globalIsFloat = .allocate(capacity: globalCount)
+        pin = .allocate(capacity: globalCount)
+        globalValue = .allocate(capacity: globalCount)
+        globalIsPinned = .allocate(capacity: globalCount)
+        for (index, global) in front.globals.enumerated() {
+            (globalOffset + index).initialize(to: Int32(global.offset))
+            (globalIsFloat + index).initialize(to: global.type.isFloat)
+            (pin + index).initialize(to: thunks.pinOf(global: index))
+            (globalValue + index).initialize(to: .none)
+            (globalIsPinned + index).initialize(to: thunks.pinOf(global: index) != Self.noRegister)
+        }
+        valueCapacity = unit.capacity
+        values = .allocate(capacity: valueCapacity)
+        owner = .allocate(capacity: 16)
+        owner.initialize(repeating: .none, count: 16)
+        floatOwner = .allocate(capacity: 16)
+        floatOwner.initialize(repeating: .none, count: 16)
+        asm = Assembler(at: thunks.start)
+        entry = thunks.start
+        cold.reserveCapacity(64)
+        pendingLinks.reserveCapacity(64)
+        sideTable.reserveCapacity(256)
+    }
+
+    deinit {
+        globalOffset.deallocate()
+        globalIsFloat.deallocate()
+        pin.deallocate()
+        globalValue.deallocate()
+        globalIsPinned.deallocate()
+        values.deallocate()
+        owner.deallocate()
+        floatOwner.deallocate()
+    }
+
+    /// Emits the unit's hot and cold code at `destination`. Links are emitted by the runtime from `pendingLinks`.
+    /// - Returns: false when the unit must be lifted again with fewer instructions.
+    func generate(at destination: UnsafeMutablePointer<UInt8>, tlbMode: Int,
+                  entryCheck: SecondPage?) -> Bool {
+        asm.at = destination
+        entry = destination
+        self.tlbMode = tlbMode
+        beginUnit()
+        if let entryCheck { emitEntryCheck(entryCheck) }
+        emitInterruptCheck()
+        let count = unit.count
+        var index = 0
+        while index < count && !failed {
+            locked = 0
+            floatLocked = 0
+            emit(index)
+            index += 1
+        }
+        if failed { return false }
+        emitColdCode()
+        return true
+    }
+
+    private func beginUnit() {
+        if valueCapacity < unit.count {
+            values.deallocate()
+            valueCapacity = unit.capacity
+            values = .allocate(capacity: valueCapacity)
+        }
+        for index in 0..<unit.count {
+            var place = ValuePlace()
+            place.remaining = UInt32(unit.uses[index])
+            place.root = ValueID(truncatingIfNeeded: index)
+            (values + index).initialize(to: place)
+        }
+        owner.update(repeating: .none, count: 16)
+        floatOwner.update(repeating: .none, count: 16)
+        globalValue.update(repeating: .none, count: globalCount)
+        freeSpills = (1 << UInt32(StateLayout.spillCount)) - 1
+        failed = false
+        cold.removeAll(keepingCapacity: true)
+        pendingLinks.removeAll(keepingCapacity: true)
+        sideTable.removeAll(keepingCapacity: true)
+        currentPC = unit.start
+    }
+
+    /// A unit that depends on a second guest page checks at entry that it is still mapped where it was.
+    private func emitEntryCheck(_ check: SecondPage) {
+        asm.alu(ALU.cmp, .state(check.itlbOffset), immediate: Int32(bitPattern: check.identity), wide: false)
+        cold.append(ColdCode(kind: .exitToPC, entry: asm.jcc(CC.ne), value: unit.start))
+    }
+
+    /// Units that can be part of a loop notice exit requests at their entry.
+    private func emitInterruptCheck() {
+        var looping = false
+        var pc = unit.start
+        for index in 0..<unit.count {
+            let instruction = unit.instructions[index]
+            switch instruction.opcode {
+            case .instruction: pc = UInt64(bitPattern: instruction.imm)
+            case .jumpIndirect: looping = true
+            case .jump, .exitIf: if UInt64(bitPattern: instruction.imm) <= pc { looping = true }
+            default: break
+            }
+        }
+        guard looping else { return }
+        asm.alu(ALU.cmp, .state(StateLayout.exitRequest), immediate: 0, wide: false)
+        cold.append(ColdCode(kind: .exitToPC, entry: asm.jcc(CC.ne), value: unit.start))
+    }
+
+    // MARK: dispatch
+
+    private func emit(_ index: Int) {
+        let instruction = unit.instructions[index]
+        switch instruction.opcode {
+        case .dead, .fence:
+            if instruction.opcode == .fence && instruction.aux & FenceKind.storeLoad.rawValue != 0 {
+                // lock or [rsp-64], 0: a full barrier, cheaper than mfence.
+                asm.byte(0xF0)
+                asm.alu(ALU.or, .mem(GPR.rsp, -64), immediate: 0, wide: false)
+            }
+        case .constant:
+            values[index].kind = ValuePlace.Kind.constant
+        case .get:
+            let global = Int(instruction.imm)
+            values[index].kind = ValuePlace.Kind.home
+            values[index].location = UInt8(truncatingIfNeeded: global)
+            globalValue[global] = ValueID(index)
+        case .set: emitSet(index, instruction)
+        case .instruction:
+            currentPC = UInt64(bitPattern: instruction.imm)
+            noteGuestPC()
+        case .add, .sub, .and, .or, .xor, .andNot, .shiftLeft, .shiftRightUnsigned, .shiftRightSigned, .rotateLeft,
+             .rotateRight, .multiply, .multiplyHighSigned, .multiplyHighUnsigned, .multiplyHighSignedUnsigned,
+             .divideSigned, .divideUnsigned, .remainderSigned, .remainderUnsigned:
+            emitBinary(index, instruction)
+        case .not, .negate, .countLeadingZeros, .countTrailingZeros, .populationCount, .byteSwap:
+            emitUnary(index, instruction)
+        case .signExtend, .zeroExtend: emitExtend(index, instruction)
+        case .truncate: alias(index, of: instruction.a)
+        case .compare: emitCompare(index, instruction)
+        case .select: emitSelect(index, instruction)
+        case .load: emitLoad(index, instruction)
+        case .store: emitStore(index, instruction)
+        case .loadReserved: emitLoadReserved(index, instruction)
+        case .storeConditional: emitStoreConditional(index, instruction)
+        case .atomic: emitAtomic(index, instruction)
+        case .compareExchange: failed = true
+        case .floatAdd, .floatSubtract, .floatMultiply, .floatDivide, .floatSquareRoot:
+            emitFloatArithmetic(index, instruction)
+        case .floatMultiplyAdd: emitMultiplyAdd(index, instruction)
+        case .floatMinimum, .floatMaximum: emitMinMax(index, instruction)
+        case .floatCompare: emitFloatCompare(index, instruction)
+        case .floatClassify: emitSoftFloat(index, instruction)
+        case .floatNegate, .floatAbsolute, .copySign, .copySignNegated, .xorSign: emitSign(index, instruction)
+        case .floatToSigned, .floatToUnsigned: emitFloatToInteger(index, instruction)
+        case .signedToFloat, .unsignedToFloat: emitIntegerToFloat(index, instruction)
+        case .floatToFloat: emitFloatToFloat(index, instruction)
+        case .bitcast: emitBitcast(index, instruction)
+        case .nanBox: emitNaNBox(index, instruction)
+        case .nanUnbox: emitNaNUnbox(index, instruction)
+        case .exitIf: emitExitIf(index, instruction)
+        case .jump: emitJump(index, instruction)
+        case .jumpIndirect: emitJumpIndirect(index, instruction)
+        case .raise: emitRaise(index, instruction)
+        case .call: emitCall(index, instruction)
+        }
+    }
+
+    /// Notes that code from here on belongs to the current guest instruction.
+    func noteGuestPC() {
+        let hostOffset = UInt32(truncatingIfNeeded: asm.at - entry)
+        let guestOffset = UInt32(truncatingIfNeeded: (currentPC &- unit.start) / 2)
+        sideTable.append(hostOffset << 12 | guestOffset & 0xFFF)
+    }
+
+    /// Marks a value as a free re-reading of another.
+    func alias(_ index: Int, of value: ValueID) {
+        guard values[index].remaining > 0 else { return }
+        let root = values[Int(value)].root
+        values[Int(root)].remaining += values[index].remaining - 1
+        values[index].root = root
+    }
+
+    private func emitSet(_ index: Int, _ instruction: Instruction) {
+        let global = Int(instruction.imm)
+        let value = values[Int(instruction.a)].root
+        if globalValue[global] == value && values[Int(value)].kind == ValuePlace.Kind.home
+            && Int(values[Int(value)].location) == global {
+            consume(value)
+            return
+        }
+        if globalIsFloat[global] { setFloat(global, value) } else { setInteger(global, value) }
+        consume(value)
+    }
+
+    private func setInteger(_ global: Int, _ value: ValueID) {
+        retire(global, except: value)
+        let host = pin[global]
+        if host != Self.noRegister {
+            moveInto(host, value)
+            let place = values[Int(value)]
+            // The home is as good a place as any; it frees the temporary.
+            if place.kind == ValuePlace.Kind.register {
+                releaseRegister(value)
+                values[Int(value)].kind = ValuePlace.Kind.home
+                values[Int(value)].location = UInt8(truncatingIfNeeded: global)
+                globalValue[global] = value
+            } else {
+                globalValue[global] = .none
+            }
+            return
+        }
+        let field = RM.state(Int(globalOffset[global]))
+        if values[Int(value)].kind == ValuePlace.Kind.constant,
+           let immediate = Int32(exactly: unit.instructions[Int(value)].imm) {
+            asm.storeImmediate(field, immediate, wide: true)
+            globalValue[global] = .none
+            return
+        }
+        let source = integerRegister(value)
+        asm.store(field, source)
+        globalValue[global] = .none
+        if values[Int(value)].kind == ValuePlace.Kind.register && values[Int(value)].backup == ValuePlace.Kind.none {
+            values[Int(value)].backup = ValuePlace.Kind.home
+            values[Int(value)].backupLocation = UInt8(truncatingIfNeeded: global)
+            globalValue[global] = value
+        }
+    }
+
+    private func setFloat(_ global: Int, _ value: ValueID) {
+        retire(global, except: value)
+        let host = pin[global]
+        let source = floatRegister(value)
+        if host != Self.noRegister {
+            asm.vmovaps(host, source)
+            if values[Int(value)].kind == ValuePlace.Kind.register {
+                releaseRegister(value)
+                values[Int(value)].kind = ValuePlace.Kind.home
+                values[Int(value)].location = UInt8(truncatingIfNeeded: global)
+                globalValue[global] = value
+            } else {
+                globalValue[global] = .none
+            }
+            return
+        }
+        asm.floatStore(.state(Int(globalOffset[global])), source, double: true)
+        globalValue[global] = .none
+        if values[Int(value)].kind == ValuePlace.Kind.register && values[Int(value)].backup == ValuePlace.Kind.none {
+            values[Int(value)].backup = ValuePlace.Kind.home
+            values[Int(value)].backupLocation = UInt8(truncatingIfNeeded: global)
+            globalValue[global] = value
+        }
+    }
+}

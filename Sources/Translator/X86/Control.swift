@@ -1,0 +1,268 @@
+// How units end: side exits, direct and indirect jumps, calls and returns, exits to the engine, helper calls; and the
+// out-of-line code behind the hot path.
+
+import IR
+
+extension CodeGenerator {
+    private func link(_ patch: UnsafeMutablePointer<UInt8>, _ target: UInt64) {
+        pendingLinks.append(PendingLink(target: target, patch: patch))
+    }
+
+    /// A jump displacement that may be patched while other threads execute must not cross a cache line.
+    private func alignPatch(opcodeBytes: Int) {
+        while (Int(bitPattern: asm.at) + opcodeBytes) & 63 > 60 { asm.byte(0x90) }
+    }
+
+    func emitExitIf(_ index: Int, _ instruction: Instruction) {
+        emitCompareFlags(instruction.a, instruction.b, unit.instructions[Int(instruction.a)].type)
+        alignPatch(opcodeBytes: 2)
+        let patch = asm.jcc(Self.conditionCode(instruction.aux))
+        link(patch, UInt64(bitPattern: instruction.imm))
+        consume(instruction.a)
+        consume(instruction.b)
+    }
+
+    func emitJump(_ index: Int, _ instruction: Instruction) {
+        let target = UInt64(bitPattern: instruction.imm)
+        if instruction.aux == JumpKind.call.rawValue {
+            emitStackCheck()
+            alignPatch(opcodeBytes: 1)
+            link(asm.call(), target)
+            emitLanding(instruction.c)
+            return
+        }
+        alignPatch(opcodeBytes: 1)
+        link(asm.jmp(), target)
+    }
+
+    /// Bounds the host stack used for return prediction.
+    private func emitStackCheck() {
+        asm.alu(ALU.cmp, GPR.rsp, .state(StateLayout.stackLimit))
+        cold.append(ColdCode(kind: .resetStack, entry: asm.jcc(CC.b), back: asm.at))
+    }
+
+    /// Where a predicted return arrives, with the guest's real target in rax.
+    private func emitLanding(_ returnAddress: ValueID) {
+        let address = unit.instructions[Int(returnAddress)].imm
+        if let small = Int32(exactly: address) {
+            asm.alu(ALU.cmp, .reg(GPR.rax), immediate: small)
+        } else {
+            asm.movImmediate(GPR.rcx, address)
+            asm.alu(ALU.cmp, GPR.rax, .reg(GPR.rcx))
+        }
+        asm.jcc(CC.ne, to: thunks.jumpCacheLookup)
+        alignPatch(opcodeBytes: 1)
+        link(asm.jmp(), UInt64(bitPattern: address))
+    }
+
+    func emitJumpIndirect(_ index: Int, _ instruction: Instruction) {
+        moveInto(GPR.rax, instruction.a)
+        if instruction.aux == JumpKind.return.rawValue {
+            asm.alu(ALU.cmp, GPR.rsp, .state(StateLayout.entryStack))
+            asm.jcc(CC.ae, to: thunks.jumpCacheLookup)
+            asm.ret()
+            return
+        }
+        let isCall = instruction.aux == JumpKind.call.rawValue
+        if isCall { emitStackCheck() }
+        asm.mov(GPR.rcx, GPR.rax, wide: false)
+        asm.alu(ALU.and, .reg(GPR.rcx), immediate: Int32((StateLayout.jumpCacheCount - 1) * 2), wide: false)
+        let tag = Int32(StateLayout.jumpCache - StateLayout.bias)
+        var compared = GPR.rax
+        if !options.identityMemory {
+            asm.load(GPR.rdx, .state(StateLayout.jumpSalt))
+            asm.alu(ALU.xor, GPR.rdx, .reg(GPR.rax))
+            compared = GPR.rdx
+        }
+        asm.alu(ALU.cmp, compared, .indexed(GPR.rbp, GPR.rcx, scale: 3, tag))
+        asm.jcc(CC.ne, to: thunks.lookupExit)
+        if isCall {
+            asm.callIndirect(.indexed(GPR.rbp, GPR.rcx, scale: 3, tag + 8))
+            emitLanding(instruction.c)
+        } else {
+            asm.jmpIndirect(.indexed(GPR.rbp, GPR.rcx, scale: 3, tag + 8))
+        }
+    }
+
+    func emitRaise(_ index: Int, _ instruction: Instruction) {
+        asm.movImmediate(GPR.rax, instruction.imm)
+        asm.movImmediate(GPR.rcx, Int64(instruction.aux))
+        asm.jmp(to: thunks.raiseExit)
+    }
+
+    func emitCall(_ index: Int, _ instruction: Instruction) {
+        // Arguments first, on the stack of spill-safe registers: everything else leaves the temporaries.
+        evictEverything()
+        let targets = (GPR.rsi, GPR.rdx, GPR.rcx)
+        if instruction.a != .none { moveInto(targets.0, instruction.a) }
+        if instruction.b != .none { moveInto(targets.1, instruction.b) }
+        if instruction.c != .none { moveInto(targets.2, instruction.c) }
+        asm.movImmediate(GPR.rax, instruction.imm)
+        asm.call(to: thunks.helperCall)
+        if instruction.a != .none { consume(instruction.a) }
+        if instruction.b != .none { consume(instruction.b) }
+        if instruction.c != .none { consume(instruction.c) }
+        locked |= 1 << UInt32(GPR.rax)
+        define(index, GPR.rax)
+    }
+
+    // MARK: cold code
+
+    func emitColdCode() {
+        for piece in cold {
+            Assembler.patch(piece.entry, to: asm.at)
+            if let second = piece.entry2 { Assembler.patch(second, to: asm.at) }
+            switch piece.kind {
+            case .exitToPC:
+                asm.movImmediate(GPR.rax, Int64(bitPattern: piece.value))
+                asm.jmp(to: thunks.lookupExit)
+            case .canonicalNaN:
+                emitLoadCanonical(piece.register, double: piece.aux != 0)
+                if let back = piece.back { asm.jmp(to: back) }
+            case .unboxNaN:
+                emitLoadCanonical(piece.register, double: false)
+                if let back = piece.back { asm.jmp(to: back) }
+            case .resetStack:
+                asm.load(GPR.rsp, .state(StateLayout.entryStack))
+                if let back = piece.back { asm.jmp(to: back) }
+            case .divideByZero:
+                let wide = piece.aux & 2 != 0
+                if piece.aux & 1 != 0 {
+                    asm.movImmediate(GPR.rax, -1)
+                } else {
+                    asm.mov(GPR.rdx, GPR.rax, wide: wide)
+                }
+                if let back = piece.back { asm.jmp(to: back) }
+            case .divideMinusOne:
+                if piece.aux & 1 != 0 {
+                    asm.group3(3, .reg(GPR.rax), wide: piece.aux & 2 != 0)
+                } else {
+                    asm.alu(ALU.xor, GPR.rdx, .reg(GPR.rdx), wide: false)
+                }
+                if let back = piece.back { asm.jmp(to: back) }
+            case .misaligned:
+                asm.store(.state(StateLayout.exitAddress), piece.register)
+                asm.storeImmediate(.state(StateLayout.exitAccess), Int32(piece.aux), wide: false)
+                asm.movImmediate(GPR.rax, Int64(bitPattern: piece.value))
+                asm.movImmediate(GPR.rcx, Int64(ExitKind.misaligned.rawValue))
+                asm.jmp(to: thunks.raiseExit)
+            case .softFloat: emitColdSoftFloat(piece)
+            case .loadSlow, .storeSlow, .pointerSlow:
+                currentPC = piece.value
+                noteGuestPC()
+                emitSlowAccess(piece)
+            case .jumpCacheMiss: asm.jmp(to: thunks.lookupExit)
+            }
+        }
+    }
+
+    private func emitLoadCanonical(_ register: UInt8, double: Bool) {
+        asm.vex(VexPrefix.pF2, VexMap.m0F, 0x10, register, 0, .mem(GPR.rbp, 0x1000_0000))
+        ripOperand(register, double ? .canonical64 : .canonical32)
+    }
+
+    /// Operands to the scratch area, call, result back: register numbers as recorded; bit 8 of aux marks a float result,
+    /// bit 9 an integer operand.
+    private func emitColdSoftFloat(_ piece: ColdCode) {
+        let operation = Opcode(rawValue: UInt8(truncatingIfNeeded: piece.value & 0xFF)) ?? .floatAdd
+        if piece.aux & 0x200 != 0 {
+            asm.store(.state(StateLayout.scratch), piece.register)
+        } else {
+            asm.floatStore(.state(StateLayout.scratch), piece.register, double: true)
+        }
+        switch operation {
+        case .floatMinimum, .floatMaximum:
+            asm.floatStore(.state(StateLayout.scratch + 8), piece.register2, double: true)
+        case .floatMultiplyAdd:
+            asm.floatStore(.state(StateLayout.scratch + 8), piece.register2, double: true)
+            asm.floatStore(.state(StateLayout.scratch + 16), piece.register3, double: true)
+        default: break
+        }
+        asm.storeImmediate(.state(StateLayout.scratch + 24), Int32(bitPattern: UInt32(truncatingIfNeeded: piece.value)),
+                           wide: false)
+        asm.call(to: thunks.softFloat)
+        let target = UInt8(truncatingIfNeeded: piece.aux & 0xFF)
+        if piece.aux & 0x100 != 0 {
+            asm.floatLoad(target, .state(StateLayout.scratch), double: true)
+        } else {
+            asm.load(target, .state(StateLayout.scratch))
+        }
+        if let back = piece.back { asm.jmp(to: back) }
+    }
+
+    /// Calls the slow path with operands on the stack, so that no register is disturbed.
+    private func emitSlowAccess(_ piece: ColdCode) {
+        let size = Int(piece.aux & 7)
+        switch piece.kind {
+        case .loadSlow:
+            asm.push(piece.register)
+            asm.call(to: thunks.slowLoad(sizeLog2: size))
+            if piece.aux & 0x100 != 0 {
+                asm.floatLoad(piece.register3, .mem(GPR.rsp), double: true)
+                asm.lea(GPR.rsp, .mem(GPR.rsp, 8))
+            } else {
+                asm.pop(piece.register3)
+                let target = piece.register3
+                let wide = piece.aux & 0x400 != 0
+                if piece.aux & 0x200 != 0 {
+                    switch size {
+                    case 0: asm.extend(0xBE, target, .reg(target), wide: wide)
+                    case 1: asm.extend(0xBF, target, .reg(target), wide: wide)
+                    case 2: if wide { asm.movsxd(target, .reg(target)) }
+                    default: break
+                    }
+                }
+            }
+        case .storeSlow:
+            if piece.aux & 0x100 != 0 {
+                asm.lea(GPR.rsp, .mem(GPR.rsp, -8))
+                asm.floatStore(.mem(GPR.rsp), piece.register3, double: true)
+            } else {
+                asm.push(piece.register3)
+            }
+            asm.push(piece.register)
+            asm.call(to: thunks.slowStore(sizeLog2: size))
+            asm.lea(GPR.rsp, .mem(GPR.rsp, 16))
+        default:
+            asm.push(piece.register)
+            asm.call(to: thunks.slowPointer(sizeLog2: size))
+            asm.pop(piece.register2)
+        }
+        if let back = piece.back { asm.jmp(to: back) }
+    }
+
+    /// Emits the stubs that unlinked exits lead to. `machinePage`: cross-page links verify the target page through the
+    /// instruction TLB. Returns false when there is not enough room for link records.
+    func emitLinkStubs(firstLink: Int, cache: CodeCache, unitIndex: UnitIndex) {
+        for (position, pending) in pendingLinks.enumerated() {
+            let linkIndex = firstLink + position
+            let stub = asm.at
+            var record = LinkRecord(target: pending.target, patchOffset: offset(pending.patch, cache),
+                                    stubOffset: offset(stub, cache), pageCheckOffset: 0, source: unitIndex,
+                                    destination: .noUnit, nextIncoming: .max)
+            Assembler.patch(pending.patch, to: stub)
+            if !options.identityMemory && pending.target >> 12 != unit.start >> 12 {
+                let slot = StateLayout.itlb + Int((pending.target >> 12) & UInt64(StateLayout.itlbCount - 1)) * 4
+                while (Int(bitPattern: asm.at) + 6) & 63 > 60 { asm.byte(0x90) }
+                asm.op(0x81, wide: false, ALU.cmp, .state(slot))
+                record.pageCheckOffset = offset(asm.at, cache)
+                asm.int32(-1)
+                let miss = asm.jcc(CC.ne)
+                alignPatch(opcodeBytes: 1)
+                let jump = asm.jmp()
+                record.patchOffset = offset(jump, cache)
+                Assembler.patch(miss, to: asm.at)
+                Assembler.patch(jump, to: asm.at)
+                record.stubOffset = offset(asm.at, cache)
+            }
+            asm.byte(0xB8) // mov eax, imm32
+            asm.int32(Int32(truncatingIfNeeded: linkIndex))
+            asm.jmp(to: thunks.linkExit)
+            (cache.links + linkIndex).initialize(to: record)
+        }
+    }
+
+    private func offset(_ pointer: UnsafeMutablePointer<UInt8>, _ cache: CodeCache) -> UInt32 {
+        UInt32(truncatingIfNeeded: pointer - cache.writable)
+    }
+}

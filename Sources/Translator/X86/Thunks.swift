@@ -1,0 +1,267 @@
+// Fixed pieces of machine code shared by all units of a cache: entry and exit, helper calls, slow memory accesses, the
+// soft float call, and the constant pool. Generated once, at the start of the code cache.
+
+import CHost
+import IR
+
+/// 16-byte constants of the pool.
+enum FloatConstant: Int, CaseIterable {
+    case sign64, sign32, magnitude64, magnitude32, upperOnes, canonical64, canonical32
+    case two32Double, two63Double, two32Single, two63Single, minusOneDouble, minusOneSingle
+
+    var bits: UInt64 {
+        switch self {
+        case .sign64: 0x8000_0000_0000_0000
+        case .sign32: 0x8000_0000
+        case .magnitude64: 0x7FFF_FFFF_FFFF_FFFF
+        case .magnitude32: 0x7FFF_FFFF
+        case .upperOnes: 0xFFFF_FFFF_0000_0000
+        case .canonical64: 0x7FF8_0000_0000_0000
+        case .canonical32: 0x7FC0_0000
+        case .two32Double: (4294967296.0 as Double).bitPattern
+        case .two63Double: (9223372036854775808.0 as Double).bitPattern
+        case .two32Single: UInt64((4294967296.0 as Float).bitPattern)
+        case .two63Single: UInt64((9223372036854775808.0 as Float).bitPattern)
+        case .minusOneDouble: (-1.0 as Double).bitPattern
+        case .minusOneSingle: UInt64((-1.0 as Float).bitPattern)
+        }
+    }
+}
+
+/// Addresses of host functions that thunks call.
+struct ThunkTargets {
+    /// (state, address, size) → value; sets `helperExit` on a fault.
+    var slowLoad: UInt64
+    /// (state, address, size, value).
+    var slowStore: UInt64
+    /// (state, address, size) → host pointer for an atomic access.
+    var slowPointer: UInt64
+    /// (state): operands and operation word in scratch, result to scratch.
+    var softFloat: UInt64
+    /// Table of the front's helpers.
+    var helpers: UInt64
+}
+
+/// The fixed code. All addresses are in the writable view; relative distances equal those of the executable view.
+final class Thunks {
+    let start: UnsafeMutablePointer<UInt8>
+    let hasFMA: Bool
+    private(set) var end: UnsafeMutablePointer<UInt8>
+    private let pins: [(global: Int, register: UInt8, offset: Int)]
+    private let floatPins: [(global: Int, register: UInt8, offset: Int)]
+    private let pinTable: [UInt8]
+
+    private(set) var enter: UnsafeMutablePointer<UInt8>
+    /// rax = guest pc: look the unit up outside.
+    private(set) var lookupExit: UnsafeMutablePointer<UInt8>
+    /// eax = link index.
+    private(set) var linkExit: UnsafeMutablePointer<UInt8>
+    /// rax = guest pc, ecx = exit kind.
+    private(set) var raiseExit: UnsafeMutablePointer<UInt8>
+    /// Entered by a signal handler: state fields are set already, registers are as the fault left them.
+    private(set) var faultExit: UnsafeMutablePointer<UInt8>
+    /// rax = guest pc: continue there through the jump cache.
+    private(set) var jumpCacheLookup: UnsafeMutablePointer<UInt8>
+    private(set) var helperCall: UnsafeMutablePointer<UInt8>
+    private(set) var softFloat: UnsafeMutablePointer<UInt8>
+    private var slowLoads: [UnsafeMutablePointer<UInt8>] = []
+    private var slowStores: [UnsafeMutablePointer<UInt8>] = []
+    private var slowPointers: [UnsafeMutablePointer<UInt8>] = []
+    private let constants: UnsafeMutablePointer<UInt8>
+
+    func slowLoad(sizeLog2: Int) -> UnsafeMutablePointer<UInt8> { slowLoads[min(sizeLog2, 3)] }
+    func slowStore(sizeLog2: Int) -> UnsafeMutablePointer<UInt8> { slowStores[min(sizeLog2, 3)] }
+    func slowPointer(sizeLog2: Int) -> UnsafeMutablePointer<UInt8> { slowPointers[min(sizeLog2, 3)] }
+    func pinOf(global: Int) -> UInt8 { pinTable[global] }
+    func constant(_ constant: FloatConstant) -> UnsafeMutablePointer<UInt8> { constants + constant.rawValue * 16 }
+
+    init(front: GuestFront, at destination: UnsafeMutablePointer<UInt8>, targets: ThunkTargets, registersInMemory: Bool) {
+        start = destination
+        constants = destination
+        hasFMA = guise_cpu_has_v3() != 0
+        var table = [UInt8](repeating: CodeGenerator.noRegister, count: front.globals.count)
+        var pins: [(global: Int, register: UInt8, offset: Int)] = []
+        var floatPins: [(global: Int, register: UInt8, offset: Int)] = []
+        if !registersInMemory {
+            for (global, register) in zip(front.integerPins, CodeGenerator.pinnableIntegers) {
+                pins.append((global, register, front.globals[global].offset))
+                table[global] = register
+            }
+            for (global, register) in zip(front.floatPins, CodeGenerator.pinnableFloats) {
+                floatPins.append((global, register, front.globals[global].offset))
+                table[global] = register
+            }
+        }
+        self.pins = pins
+        self.floatPins = floatPins
+        pinTable = table
+        enter = start
+        lookupExit = start
+        linkExit = start
+        raiseExit = start
+        faultExit = start
+        jumpCacheLookup = start
+        helperCall = start
+        softFloat = start
+        end = start
+        for constant in FloatConstant.allCases {
+            let slot = UnsafeMutableRawPointer(start + constant.rawValue * 16)
+            slot.storeBytes(of: constant.bits, as: UInt64.self)
+            slot.storeBytes(of: 0, toByteOffset: 8, as: UInt64.self)
+        }
+        var asm = Assembler(at: start + FloatConstant.allCases.count * 16)
+        emitExits(&asm)
+        emitHelperCall(&asm, targets)
+        softFloat = emitPreservingCall(&asm, target: targets.softFloat, arguments: 0, size: 0, result: false)
+        for size in 0..<4 {
+            slowLoads.append(emitPreservingCall(&asm, target: targets.slowLoad, arguments: 1, size: size, result: true))
+            slowStores.append(emitPreservingCall(&asm, target: targets.slowStore, arguments: 2, size: size, result: false))
+            slowPointers.append(emitPreservingCall(&asm, target: targets.slowPointer, arguments: 1, size: size, result: true))
+        }
+        asm.align(CodeCache.granule)
+        end = asm.at
+    }
+
+    private static let calleeSaved: [UInt8] = [GPR.rbx, GPR.rbp, GPR.r12, GPR.r13, GPR.r14, GPR.r15]
+
+    private func storePins(_ asm: inout Assembler) {
+        for pin in pins { asm.store(.state(pin.offset), pin.register) }
+        for pin in floatPins { asm.floatStore(.state(pin.offset), pin.register, double: true) }
+    }
+
+    private func loadPins(_ asm: inout Assembler) {
+        for pin in pins { asm.load(pin.register, .state(pin.offset)) }
+        for pin in floatPins { asm.floatLoad(pin.register, .state(pin.offset), double: true) }
+    }
+
+    /// stmxcsr (3) or ldmxcsr (2).
+    private func mxcsr(_ asm: inout Assembler, store: Bool, _ offset: Int) {
+        asm.op0F(0xAE, wide: false, store ? 3 : 2, .state(offset))
+    }
+
+    private func emitExits(_ asm: inout Assembler) {
+        // enter(rdi: state block, rsi: code)
+        asm.align(16)
+        enter = asm.at
+        for register in Self.calleeSaved { asm.push(register) }
+        asm.lea(GPR.rbp, .mem(GPR.rdi, Int32(StateLayout.bias)))
+        asm.store(.state(StateLayout.entryStack), GPR.rsp)
+        asm.lea(GPR.rax, .mem(GPR.rsp, -Int32(Self.returnStackBytes)))
+        asm.store(.state(StateLayout.stackLimit), GPR.rax)
+        mxcsr(&asm, store: true, StateLayout.hostMXCSR)
+        mxcsr(&asm, store: false, StateLayout.guestMXCSR)
+        loadPins(&asm)
+        asm.jmpIndirect(.reg(GPR.rsi))
+
+        asm.align(16)
+        faultExit = asm.at
+        storePins(&asm)
+        mxcsr(&asm, store: true, StateLayout.guestMXCSR)
+        mxcsr(&asm, store: false, StateLayout.hostMXCSR)
+        let tail = asm.at
+        asm.load(GPR.rsp, .state(StateLayout.entryStack))
+        for register in Self.calleeSaved.reversed() { asm.pop(register) }
+        asm.ret()
+
+        asm.align(16)
+        jumpCacheLookup = asm.at
+        asm.mov(GPR.rcx, GPR.rax, wide: false)
+        asm.alu(ALU.and, .reg(GPR.rcx), immediate: Int32((StateLayout.jumpCacheCount - 1) * 2), wide: false)
+        asm.load(GPR.rdx, .state(StateLayout.jumpSalt))
+        asm.alu(ALU.xor, GPR.rdx, .reg(GPR.rax))
+        let tag = Int32(StateLayout.jumpCache - StateLayout.bias)
+        asm.alu(ALU.cmp, GPR.rdx, .indexed(GPR.rbp, GPR.rcx, scale: 3, tag))
+        let miss = asm.jcc(CC.ne)
+        asm.jmpIndirect(.indexed(GPR.rbp, GPR.rcx, scale: 3, tag + 8))
+        Assembler.patch(miss, to: asm.at)
+        lookupExit = asm.at
+        asm.store(.state(StateLayout.pc), GPR.rax)
+        asm.storeImmediate(.state(StateLayout.exitKind), Int32(ExitKind.lookup.rawValue), wide: false)
+        asm.jmp(to: faultExit)
+
+        asm.align(16)
+        linkExit = asm.at
+        asm.store(.state(StateLayout.exitLink), GPR.rax, wide: false)
+        asm.storeImmediate(.state(StateLayout.exitKind), Int32(ExitKind.link.rawValue), wide: false)
+        asm.jmp(to: faultExit)
+
+        asm.align(16)
+        raiseExit = asm.at
+        asm.store(.state(StateLayout.pc), GPR.rax)
+        asm.store(.state(StateLayout.exitKind), GPR.rcx, wide: false)
+        asm.jmp(to: faultExit)
+        helperTail = tail
+    }
+
+    private var helperTail: UnsafeMutablePointer<UInt8>?
+
+    /// Host stack a unit's calls may use before the return stack is reset.
+    static let returnStackBytes = 32 * 1024
+
+    /// eax = helper index; rsi, rdx, rcx = arguments; result in rax. All guest registers go through the state block.
+    private func emitHelperCall(_ asm: inout Assembler, _ targets: ThunkTargets) {
+        asm.align(16)
+        helperCall = asm.at
+        storePins(&asm)
+        mxcsr(&asm, store: true, StateLayout.guestMXCSR)
+        mxcsr(&asm, store: false, StateLayout.hostMXCSR)
+        asm.mov(GPR.rbx, GPR.rsp)
+        asm.load(GPR.r8, .mem(GPR.rsp))
+        asm.store(.state(StateLayout.exitHostPC), GPR.r8)
+        asm.storeImmediate(.state(StateLayout.helperExit), 0, wide: false)
+        asm.alu(ALU.and, .reg(GPR.rsp), immediate: -16)
+        asm.lea(GPR.rdi, .mem(GPR.rbp, -Int32(StateLayout.bias)))
+        asm.movImmediate(GPR.r8, Int64(bitPattern: targets.helpers))
+        asm.callIndirect(.indexed(GPR.r8, GPR.rax, scale: 3, 0))
+        asm.mov(GPR.rsp, GPR.rbx)
+        asm.load(GPR.rcx, .state(StateLayout.helperExit), wide: false)
+        asm.test(GPR.rcx, GPR.rcx, wide: false)
+        let leave = asm.jcc(CC.ne)
+        mxcsr(&asm, store: false, StateLayout.guestMXCSR)
+        loadPins(&asm)
+        asm.ret()
+        Assembler.patch(leave, to: asm.at)
+        asm.store(.state(StateLayout.exitKind), GPR.rcx, wide: false)
+        if let helperTail { asm.jmp(to: helperTail) }
+    }
+
+    /// A call that preserves every register. Arguments lie on the stack above the return address (address, then value);
+    /// a result replaces the first.
+    private func emitPreservingCall(_ asm: inout Assembler, target: UInt64, arguments: Int, size: Int,
+                                    result: Bool) -> UnsafeMutablePointer<UInt8> {
+        asm.align(16)
+        let thunk = asm.at
+        let saved: [UInt8] = [GPR.rax, GPR.rcx, GPR.rdx, GPR.rsi, GPR.rdi, GPR.r8, GPR.r9, GPR.r10, GPR.r11, GPR.rbx]
+        for register in saved { asm.push(register) }
+        asm.lea(GPR.rsp, .mem(GPR.rsp, -128))
+        for register in UInt8(0)..<16 { asm.floatStore(.mem(GPR.rsp, Int32(register) * 8), register, double: true) }
+        let frame = Int32(128 + saved.count * 8)
+        mxcsr(&asm, store: true, StateLayout.guestMXCSR)
+        mxcsr(&asm, store: false, StateLayout.hostMXCSR)
+        asm.load(GPR.rax, .mem(GPR.rsp, frame))
+        asm.store(.state(StateLayout.exitHostPC), GPR.rax)
+        asm.storeImmediate(.state(StateLayout.helperExit), 0, wide: false)
+        if arguments > 0 { asm.load(GPR.rsi, .mem(GPR.rsp, frame + 8)) }
+        if arguments > 1 { asm.load(GPR.rcx, .mem(GPR.rsp, frame + 16)) }
+        asm.movImmediate(GPR.rdx, Int64(1 << size))
+        asm.lea(GPR.rdi, .mem(GPR.rbp, -Int32(StateLayout.bias)))
+        asm.mov(GPR.rbx, GPR.rsp)
+        asm.alu(ALU.and, .reg(GPR.rsp), immediate: -16)
+        asm.movImmediate(GPR.rax, Int64(bitPattern: target))
+        asm.callIndirect(.reg(GPR.rax))
+        asm.mov(GPR.rsp, GPR.rbx)
+        if result { asm.store(.mem(GPR.rsp, frame + 8), GPR.rax) }
+        mxcsr(&asm, store: false, StateLayout.guestMXCSR)
+        for register in UInt8(0)..<16 { asm.floatLoad(register, .mem(GPR.rsp, Int32(register) * 8), double: true) }
+        asm.lea(GPR.rsp, .mem(GPR.rsp, 128))
+        for register in saved.reversed() { asm.pop(register) }
+        asm.alu(ALU.cmp, .state(StateLayout.helperExit), immediate: 0, wide: false)
+        let leave = asm.jcc(CC.ne)
+        asm.ret()
+        Assembler.patch(leave, to: asm.at)
+        asm.load(GPR.rax, .state(StateLayout.helperExit), wide: false)
+        asm.store(.state(StateLayout.exitKind), GPR.rax, wide: false)
+        asm.jmp(to: faultExit)
+        return thunk
+    }
+}

@@ -1,0 +1,127 @@
+// guise boot: starts a machine and stays with it until it ends.
+
+import ArgumentParser
+import Glibc
+import Machines
+
+/// A memory size on the command line.
+struct SizeArgument: ExpressibleByArgument {
+    let bytes: UInt64
+    init?(argument: String) {
+        guard let bytes = MachineConfiguration.parseSize(argument) else { return nil }
+        self.bytes = bytes
+    }
+}
+
+extension EngineChoice: ExpressibleByArgument {}
+
+/// `guise boot`.
+struct BootCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "boot",
+        abstract: "Start a machine",
+        discussion: """
+            Starts a kernel or firmware on a whole emulated computer. The guest's first serial port is this terminal:
+            ctrl-a x ends the machine, ctrl-a h lists the keys. The exit status is 0 when the guest powers off and
+            non-zero when it fails or panics; 125 is Guise's own failure.
+            """)
+
+    @Option(help: ArgumentHelp("Guest architecture: riscv64.", valueName: "arch"))
+    var arch = "riscv64"
+
+    @Option(help: ArgumentHelp("Board: virt.", valueName: "board"))
+    var machine = "virt"
+
+    @Option(help: ArgumentHelp("Number of harts, 1 to 16.", valueName: "n"))
+    var cpus = 1
+
+    @Option(help: ArgumentHelp("Memory, with suffix K, M or G (default: 512M).", valueName: "size"))
+    var memory: SizeArgument?
+
+    @Option(help: ArgumentHelp("Linux Image, ELF executable, or anything behind --firmware.", valueName: "file"))
+    var kernel: String?
+
+    @Option(help: ArgumentHelp("Initial RAM disk.", valueName: "file"))
+    var initrd: String?
+
+    @Option(help: ArgumentHelp("Kernel arguments.", valueName: "text"))
+    var append = ""
+
+    @Option(help: ArgumentHelp("M-mode firmware, raw or ELF (default: built-in SBI).", valueName: "file"))
+    var firmware: String?
+
+    @Option(help: ArgumentHelp("A raw disk image, read-only with ',ro'. Repeatable.", valueName: "file[,ro]"))
+    var disk: [String] = []
+
+    @Option(help: ArgumentHelp("A host directory to share over 9p under a tag. Repeatable.", valueName: "dir=tag"))
+    var share: [String] = []
+
+    @Option(help: ArgumentHelp("Where the serial port leads: stdio, pty or socket=PATH.", valueName: "where"))
+    var serial = "stdio"
+
+    @Option(help: "Engine: auto, translate or interpret.")
+    var engine = EngineChoice.auto
+
+    @Option(help: ArgumentHelp("A name by which guise suspend finds the machine.", valueName: "name"))
+    var name: String?
+
+    @Option(help: ArgumentHelp("What to log to standard error: blocks,faults.", valueName: "topics"))
+    var log: String?
+
+    func run() throws {
+        let machine = try Machine(booting: try machineConfiguration(), in: try machineEnvironment(log: log))
+        throw ExitCode(try machine.run().exitStatus)
+    }
+
+    private func machineConfiguration() throws -> MachineConfiguration {
+        var configuration = MachineConfiguration()
+        configuration.architecture = arch
+        configuration.machine = machine
+        configuration.cpus = cpus
+        if let memory { configuration.memorySizeBytes = memory.bytes }
+        configuration.kernel = kernel.map(absolute)
+        configuration.initrd = initrd.map(absolute)
+        configuration.firmware = firmware.map(absolute)
+        configuration.append = append
+        configuration.disks = try disk.map {
+            var choice = try DiskChoice(parsing: $0)
+            choice.path = absolute(choice.path)
+            return choice
+        }
+        configuration.shares = try share.map {
+            var choice = try ShareChoice(parsing: $0)
+            choice.directory = absolute(choice.directory)
+            return choice
+        }
+        guard let serial = SerialChoice(serial) else {
+            throw MachineError("--serial \(serial)", "no such place", advice: "use stdio, pty or socket=PATH")
+        }
+        configuration.serial = serial
+        if case .socket(let path) = serial { configuration.serial = .socket(absolute(path)) }
+        configuration.engine = engine
+        configuration.name = name
+        return configuration
+    }
+}
+
+/// Paths are kept absolute: a suspended machine may be resumed from another directory.
+func absolute(_ path: String) -> String {
+    guard !path.hasPrefix("/"), let directory = getcwd(nil, 0) else { return path }
+    defer { free(directory) }
+    return String(cString: directory) + "/" + path
+}
+
+/// What `boot` and `resume` give a machine.
+func machineEnvironment(log: String?) throws -> MachineEnvironment {
+    var environment = MachineEnvironment(makeCPU: Engines.translated(), makeVirtio: VirtioBackends.make) { line in
+        fputs(line + "\n", stderr)
+    }
+    environment.logTopics = try (log ?? "").split(separator: ",").map { topic in
+        guard MachineEnvironment.knownLogTopics.contains(String(topic)) else {
+            throw MachineError("--log \(topic)", "no such topic",
+                               advice: "known topics are " + MachineEnvironment.knownLogTopics.sorted().joined(separator: ", "))
+        }
+        return String(topic)
+    }
+    return environment
+}

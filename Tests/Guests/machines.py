@@ -1,0 +1,246 @@
+"""Machines: Debian's kernel with busybox, its installer, a whole system with systemd, firmware, and suspend/resume."""
+import random
+import re
+import shutil
+import time
+
+from support import Mismatch, Skip, cache, case, repository
+
+benches = repository / "Benchmarks/programs"
+append = "console=ttyS0 quiet"
+
+
+@case("machines/kernel to init and power off")
+def kernelToInit(c):
+    console = c.boot(kernel=c.kernel(), initrd=c.initrd({"run": "echo machine $(uname -m) $((6 * 7))\n"}), append=f"{append} guise.run=/run")
+    console.expect(r"INIT-UP [0-9.]+", 60)
+    console.expect(r"machine riscv64 42\r?\n", 20)
+    console.end(20)
+
+
+@case("machines/kernel to init, interpreted")
+def interpreted(c):
+    if c.qemu:
+        raise Skip("QEMU has not these options")
+    console = c.boot(kernel=c.kernel(), initrd=c.initrd({"run": "echo up\n"}), append=f"{append} guise.run=/run", engine="interpret")
+    console.expect(r"INIT-UP [0-9.]+", 400)
+    console.end(60)
+
+
+@case("machines/interactive shell with job control")
+def shell(c):
+    console = c.boot(kernel=c.kernel(), initrd=c.initrd(), append=append)
+    console.expect(r"guise:/# ", 60)
+    console.send("echo a$((40 + 2))b; tty\n")
+    console.expect(r"a42b\r?\n/dev/[a-zA-Z]", 20)
+    console.expect(r"guise:/# ", 20)
+    console.send("sleep 1000\n")
+    time.sleep(1)
+    console.send("\x03")
+    console.expect(r"guise:/# ", 20)
+    console.send("grep -c . /proc/interrupts; poweroff\n")
+    console.end(30)
+
+
+@case("machines/four processors")
+def processors(c):
+    run = "nproc; /atomics 1500; for i in 1 2 3 4; do /threads 5000 & done; wait; echo all done\n"
+    files = {"run": run, "atomics": c.compile(repository / "Tests/Guests/programs/atomics.c"), "threads": c.compile(benches / "threads.c")}
+    console = c.boot(kernel=c.kernel(), initrd=c.initrd(files), append=f"{append} guise.run=/run", cpus=4)
+    console.expect(r"INIT-UP", 60)
+    console.expect(r"\n4\r?\n", 10)
+    console.expect(r"atomics ok", 120)
+    for _ in range(4):
+        console.expect(r"threads 5000 [0-9a-f]+ \d+\r?\n", 120)
+    console.expect(r"all done", 60)
+    console.end(30)
+
+
+@case("machines/programs compute the same as native ones")
+def compute(c):
+    gcc, run, files, want = c.need("gcc"), "", {}, []
+    for name, count in (("coremix", 200), ("sha256", 20), ("fft", 5), ("nbody", 5000), ("bytecode", 5), ("hashtable", 3), ("forkexec", 30), ("pipe", 500)):
+        native = c.work / name
+        c.run([gcc, "-O2", "-o", native, benches / f"{name}.c", "-lm", "-pthread"]).expect()
+        want.append(c.run([native, str(count)]).expect().out.strip())
+        files[name] = c.compile(benches / f"{name}.c")
+        run += f"/{name} {count}\n"
+    console = c.boot(kernel=c.kernel(), initrd=c.initrd({**files, "run": run}), append=f"{append} guise.run=/run")
+    console.expect("INIT-UP", 60)
+    for line in want:
+        console.expect(re.escape(line), 60)
+    console.end(30)
+
+
+@case("machines/reboot reboots", notQEMU="is started with -no-reboot")
+def reboot(c):
+    console = c.boot(kernel=c.kernel(), initrd=c.initrd({"run": "reboot -f\n"}), append=f"{append} guise.run=/run")
+    console.expect("INIT-UP", 60)
+    console.expect("INIT-UP", 60)
+    console.kill()
+
+
+@case("machines/kernel panic is not success", notQEMU="does not see panics")
+def panic(c):
+    console = c.boot(kernel=c.kernel(), initrd=c.initrd(), append="console=ttyS0 rdinit=/none root=/dev/none")
+    console.expect("Kernel panic", 60)
+    console.end(60, status=None)
+
+
+@case("machines/Debian installer to its first screen")
+def installer(c):
+    files = cache / "installer/riscv64"
+    c.script("fetch-installer.sh", files / "ready")
+    console = c.boot(kernel=files / "linux", initrd=files / "initrd.gz", append="console=ttyS0", memory="1024")
+    console.expect(r"Select a language", 240)
+    console.expect(r"English", 60)
+    console.kill()
+
+
+@case("machines/OpenSBI and U-Boot to their prompt")
+def uboot(c):
+    files = cache / "firmware/riscv64"
+    c.script("fetch-firmware.sh", files / "ready")
+    console = c.boot(firmware=files / "fw_jump.bin", kernel=files / "u-boot.bin", memory="256")
+    console.expect(r"OpenSBI v", 30)
+    console.expect(r"U-Boot 20", 30)
+    console.expect(r"Hit any key", 30)
+    console.send("x")
+    console.expect(r"=> ", 60)
+    console.send("version; poweroff\n")
+    console.expect(r"U-Boot 20", 30)
+    console.end(30)
+
+
+@case("machines/OpenSBI starts the kernel")
+def opensbi(c):
+    files = cache / "firmware/riscv64"
+    c.script("fetch-firmware.sh", files / "ready")
+    console = c.boot(firmware=files / "fw_jump.bin", kernel=c.kernel(), initrd=c.initrd({"run": "echo up\n"}), append=f"{append} guise.run=/run")
+    console.expect(r"OpenSBI v", 30)
+    console.expect(r"INIT-UP", 60)
+    console.end(30)
+
+
+def disk(c):
+    """A private copy of the Debian disk: holes stay holes."""
+    files = cache / "disks/riscv64"
+    c.script("make-disk.sh", files / "disk.img")
+    copy = c.work / "disk.img"
+    c.run(["cp", "--sparse=always", "--reflink=auto", files / "disk.img", copy]).expect()
+    return files / "initrd.gz", copy
+
+
+def checkDisk(c, image):
+    """The file system must be clean without any repair beyond its journal."""
+    fsck = shutil.which("e2fsck", path="/sbin:/usr/sbin:/bin:/usr/bin")
+    if fsck:
+        c.run([fsck, "-f", "-n", image]).expect(status=0)
+
+
+diskAppend = "console=ttyS0 quiet root=/dev/vda guise.root=/dev/vda systemd.show_status=0"
+
+
+def login(console):
+    console.expect(r"guise login: ", 240)
+    console.send("root\n")
+    console.expect(r"root@guise:~# ", 60)
+
+
+@case("machines/Debian with systemd to a login and a clean end")
+def systemd(c):
+    initrd, image = disk(c)
+    console = c.boot(kernel=c.kernel(), initrd=initrd, append=diskAppend, memory="1024", disk=image)
+    login(console)
+    console.send("stty -echo; systemctl is-system-running --wait; systemctl --failed --no-legend --no-pager | wc -l\n")
+    console.expect(r"running\r?\n0\r?\n", 120)
+    console.send("printf '#include <stdio.h>\\nint main(void) { puts(\"built in the guest\"); return 0; }\\n' > a.c; gcc -O2 a.c && ./a.out\n")
+    console.expect(r"built in the guest", 120)
+    console.send("poweroff\n")
+    console.end(120)
+    checkDisk(c, image)
+
+
+def suspendAndResume(c, console, turn, boot):
+    """Suspends the machine `boot` named and continues it in another process, with the engines in turn."""
+    if c.qemu:
+        raise Skip("QEMU suspends in another way")
+    state = c.work / f"state{turn}"
+    c.run([c.guise, "suspend", boot, state], seconds=60).expect()
+    console.end(30, status=None if console.process.poll() else 0)
+    engine = ["--engine", "interpret" if turn % 4 == 3 else "translate"]
+    resumed = c.console([c.guise, "resume", *engine, "--name", boot, state])
+    return resumed, state
+
+
+@case("machines/chaos: suspend and resume during boot and work", notQEMU="suspends in another way")
+def chaosBoot(c):
+    generator = random.Random()
+    run = "i=0; while [ $i -lt 40 ]; do echo turn $i $(seq 1 $((i * 50)) | sha256sum | cut -c1-16); i=$((i + 1)); done; echo counted $i\n"
+    kernel, initrd = c.kernel(), c.initrd({"run": run})
+    for turn in range(c.chaos):
+        name, seed = f"chaos-{c.work.name}-{turn}", generator.randrange(1 << 30)
+        generator.seed(seed)
+        console = c.boot(kernel=kernel, initrd=initrd, append=f"{append} guise.run=/run", name=name)
+        text = ""
+        try:
+            time.sleep(generator.uniform(0.05, 2.5))
+            if console.process.poll() is None:
+                console.pump(0)
+                resumed, state = suspendAndResume(c, console, turn, name)
+                text, console = console.seen, resumed
+                state_size = state.stat().st_size
+                if state_size > 400 << 20:
+                    raise Mismatch(f"the file has {state_size} bytes")
+            console.end(240)
+            text += console.seen
+            if "counted 40" not in text or len(set(re.findall(r"turn (\d+) [0-9a-f]{16}", text))) != 40:
+                raise Mismatch(f"work was lost: {text[-300:]!r}")
+        except Mismatch as mismatch:
+            raise Mismatch(f"turn {turn}, seed {seed}: {mismatch}")
+
+
+@case("machines/chaos: suspend and resume during a compile on a disk", notQEMU="suspends in another way")
+def chaosCompile(c):
+    generator = random.Random()
+    turns = max(1, c.chaos // 2)
+    initrd, image = disk(c)
+    name = f"chaos-{c.work.name}"
+    console = c.boot(kernel=c.kernel(), initrd=initrd, append=diskAppend, memory="1024", disk=image, name=name)
+    login(console)
+    console.send("stty -echo; printf '#include <stdio.h>\\nint main(void) { puts(\"built\"); return 0; }\\n' > a.c; "
+                 "i=0; while [ ! -e /stop ]; do gcc -O2 a.c -o a$i && ./a$i >/dev/null && sync && i=$((i + 1)) || echo BROKEN; rm -f a$((i - 2)); done; echo STOPPED\n")
+    for turn in range(turns):
+        time.sleep(generator.uniform(0.2, 3))
+        console, state = suspendAndResume(c, console, turn, name)
+        state.unlink()
+    time.sleep(2)
+    # ctrl-c ends the loop whatever it does just then.
+    console.send("\x03")
+    console.send("echo check; poweroff\n")
+    console.end(240)
+    if "BROKEN" in console.seen:
+        raise Mismatch(f"a compile failed: {console.seen[-300:]!r}")
+    checkDisk(c, image)
+
+
+@case("machines/a damaged suspend file is refused", notQEMU="suspends in another way")
+def damagedState(c):
+    generator = random.Random(3)
+    name = f"damaged-{c.work.name}"
+    console = c.boot(kernel=c.kernel(), initrd=c.initrd({"run": "sleep 100\n"}), append=f"{append} guise.run=/run", name=name)
+    console.expect("INIT-UP", 60)
+    state = c.work / "state"
+    c.run([c.guise, "suspend", name, state], seconds=60).expect()
+    good = state.read_bytes()
+    for turn in range(20):
+        data = bytearray(good)
+        if turn % 2:
+            del data[generator.randrange(len(data)):]
+        else:
+            data[generator.randrange(len(data))] ^= 1 << generator.randrange(8)
+        state.write_bytes(data)
+        result = c.run([c.guise, "resume", state], seconds=60)
+        result.expect(status=125, err=re.compile(re.escape(str(state))))
+        if "Fatal error" in result.err:
+            raise Mismatch(result.err[-300:])
