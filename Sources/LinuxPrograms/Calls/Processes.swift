@@ -4,6 +4,7 @@
 
 import CHost
 import Glibc
+import TranslatedCPU
 
 enum CloneFlag {
     static let vm: UInt64 = 0x100, fs: UInt64 = 0x200, files: UInt64 = 0x400, sighand: UInt64 = 0x800
@@ -175,8 +176,7 @@ extension GuestThread {
             return failure(ENOMEM)
         }
         // The child uses this object, its CPU and this host thread's storage while we sleep: keep what it changes.
-        let savedRegisters = UnsafeMutableRawPointer.allocate(byteCount: abi.registerImageSize, alignment: 16)
-        abi.copyRegisters(from: registers, to: savedRegisters)
+        let savedRegisters = abi.saveRegisters(registers)
         let saved = (actions, alternateStack, clearChildTID, robustList, isSpawned, isVforkChild, state.pointee.held, state.pointee.blocked)
         let shared = request.flags & CloneFlag.sighand != 0
         if !shared {
@@ -204,8 +204,7 @@ extension GuestThread {
         (actions, alternateStack, clearChildTID, robustList, isSpawned, isVforkChild, state.pointee.held, state.pointee.blocked) = saved
         state.pointee.pending = 0
         temporaryMask = nil
-        abi.copyRegisters(from: savedRegisters, to: registers)
-        savedRegisters.deallocate()
+        abi.restoreRegisters(registers, savedRegisters)
         _ = hostCall(.munmap, hostStack, stackSize)
         if pid > 0, request.flags & CloneFlag.parentSetTID != 0 {
             _ = Guest.store(Int32(truncatingIfNeeded: pid), at: request.parentTID)
@@ -229,10 +228,10 @@ extension GuestThread {
         let start: ThreadStart
         do {
             start = ThreadStart(
-                process: process, cpu: try process.engine.makeProgramCPU(), actions: actions, request: request,
+                process: process, cpu: try process.engine.makeCPU(), actions: actions, request: request,
                 blocked: state.pointee.blocked)
         } catch { return failure(EAGAIN) }
-        abi.copyRegisters(from: registers, to: start.thread.registers)
+        abi.restoreRegisters(start.thread.registers, abi.saveRegisters(registers))
         let mask = blockHostSignals()
         if state.pointee.pending != 0 { return restartCall }
         var attributes = pthread_attr_t()
@@ -385,7 +384,7 @@ private final class ThreadStart {
     let blocked: UInt64
     private let tid: UnsafeMutablePointer<Int32>
 
-    init(process: GuestProcess, cpu: any ProgramCPU, actions: SignalActions, request: CloneRequest, blocked: UInt64) {
+    init(process: GuestProcess, cpu: UserCPU, actions: SignalActions, request: CloneRequest, blocked: UInt64) {
         thread = GuestThread(process: process, cpu: cpu, actions: actions)
         self.request = request
         self.blocked = blocked
