@@ -120,10 +120,13 @@ public final class MachineCPU: Savable, @unchecked Sendable {
 
     // MARK: timer
 
-    /// stimecmp was set; the front has driven STIP for now, the rest is a matter of time.
+    /// stimecmp was set or restored: arms the timer, or drives STIP when the time has come since the front looked (or
+    /// came while the machine was being suspended).
     private func timerChanged() {
         let deadline = riscv.supervisorTimer
-        services.armTimer(deadline == .max || deadline <= services.time() ? nil : deadline)
+        let isDue = deadline <= services.time()
+        if isDue { riscv.updateSupervisorTimer() }
+        services.armTimer(deadline == .max || isDue ? nil : deadline)
         guise_store32(state + StateLayout.exitRequest, 1)
     }
 
