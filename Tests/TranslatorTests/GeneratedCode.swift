@@ -107,7 +107,7 @@ final class GeneratedCode {
         }
         let requested = state.block.load(fromByteOffset: StateLayout.helperExit, as: UInt32.self)
         if requested != 0 && kind != .lookup && kind != .instructionFence && kind != .wait {
-            setPC(cache.guestPC(at: state.block.load(fromByteOffset: StateLayout.exitHostPC, as: UInt64.self)) ?? 0)
+            setPC(cache.guestPC(at: state.block.load(fromByteOffset: StateLayout.exitHostPC, as: UInt64.self) &- 1) ?? 0)
         }
         return kind
     }
