@@ -29,12 +29,21 @@ struct Guise: ParsableCommand {
     static func main() {
         RunCommand.continueIfExecuted()
         do {
+            try checkVerb(CommandLine.arguments.dropFirst().first)
             var command = try parseAsRoot()
             try command.run()
         } catch {
             leave(error)
         }
         Glibc.exit(ExitStatus.success)
+    }
+
+    /// Names an unknown verb; ArgumentParser would complain about the first option after it.
+    private static func checkVerb(_ word: String?) throws {
+        guard let word, !word.hasPrefix("-"), word != "help" else { return }
+        let verbs = configuration.subcommands.compactMap { $0.configuration.commandName }
+        guard !verbs.contains(word) else { return }
+        throw CommandFailure("No verb '\(word)'; there are \(verbs.joined(separator: ", ")). See guise --help")
     }
 
     private static func leave(_ error: Error) -> Never {

@@ -169,7 +169,7 @@ def suspendAndResume(c, console, turn, boot):
     c.run([c.guise, "suspend", boot, state], seconds=60).expect()
     console.end(30, status=None if console.process.poll() else 0)
     engine = ["--engine", "interpret" if turn % 4 == 3 else "translate"]
-    resumed = c.console([c.guise, "resume", *engine, "--name", boot, state])
+    resumed = c.console([c.guise, "resume", *engine, state])
     return resumed, state
 
 
