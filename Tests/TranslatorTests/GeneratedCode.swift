@@ -106,8 +106,9 @@ final class GeneratedCode {
             return .lookup
         }
         let requested = state.block.load(fromByteOffset: StateLayout.helperExit, as: UInt32.self)
-        if requested != 0 && kind != .lookup && kind != .instructionFence && kind != .wait {
-            setPC(cache.guestPC(at: state.block.load(fromByteOffset: StateLayout.exitHostPC, as: UInt64.self)) ?? 0)
+        if requested != 0 && kind != .lookup {
+            let returnAddress = state.block.load(fromByteOffset: StateLayout.exitHostPC, as: UInt64.self)
+            setPC(cache.guestPC(at: returnAddress &- 1) ?? 0)
         }
         return kind
     }

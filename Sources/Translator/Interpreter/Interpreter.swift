@@ -170,17 +170,14 @@ public final class Interpreter {
         return kind
     }
 
-    /// An exit asked for by a helper or a memory access. Kinds whose pc lies elsewhere than at the current instruction
-    /// come with `StateLayout.pc` set.
+    /// An exit asked for by a helper or a memory access: at the current instruction, except that whoever asks for a
+    /// lookup has set `StateLayout.pc`.
     @inline(never)
     private func leave(_ raw: UInt32, _ state: UnsafeMutableRawPointer, _ pc: UInt64) -> ExitKind {
         guard let kind = ExitKind(rawValue: raw) else { preconditionFailure("unknown exit kind \(raw) from a helper") }
-        switch kind {
-        case .lookup, .instructionFence, .wait:
-            state.storeBytes(of: raw, toByteOffset: StateLayout.exitKind, as: UInt32.self)
-            return kind
-        default: return leave(kind, state, pc)
-        }
+        guard kind == .lookup else { return leave(kind, state, pc) }
+        state.storeBytes(of: raw, toByteOffset: StateLayout.exitKind, as: UInt32.self)
+        return kind
     }
 
     // MARK: guest registers

@@ -394,10 +394,11 @@ extension CodeGenerator {
             failed = true
             return
         }
-        // Everything into place first: nothing between the comparison and the cmov may touch flags.
+        // Everything into place first: nothing between the comparison and the cmov may touch flags. The target comes
+        // before the operands, for finding it may move an operand out of the target's home.
+        let direct = directTarget(index)
         let thenRegister = integerRegister(then)
         var target = Self.noRegister
-        let direct = directTarget(index)
         if direct >= 0 {
             let candidate = pin[direct]
             let clash = isIn(then, candidate)

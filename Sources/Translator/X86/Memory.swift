@@ -16,6 +16,7 @@ extension CodeGenerator {
     /// - Returns: the operand, and the index of the cold code whose `back` must be set (-1 for programs).
     private func address(_ a: ValueID, _ displacement: Int64, _ format: MemoryFormat, write: Bool,
                          slow: ColdCode.Kind, aligned: Bool) -> (RM, Int) {
+        let held = locked
         var base: UInt8
         var offset = Int32(0)
         if let small = Int32(exactly: displacement) {
@@ -33,7 +34,7 @@ extension CodeGenerator {
             if offset != 0 {
                 let copy = allocate()
                 asm.lea(copy, .mem(base, offset))
-                unlock(base)
+                if held & (1 << UInt32(base)) == 0 { unlock(base) }
                 base = copy
                 offset = 0
             }
@@ -63,10 +64,12 @@ extension CodeGenerator {
     func emitLoad(_ index: Int, _ instruction: Instruction) {
         let format = MemoryFormat(rawValue: instruction.aux)
         let direct = directTarget(index)
+        // Before the TLB lookup: an eviction behind it would be skipped by the slow path.
+        let floatTarget = !instruction.type.isFloat ? Self.noRegister : direct >= 0 ? pin[direct] : allocateFloat()
         let (source, coldIndex) = address(instruction.a, instruction.imm, format, write: false, slow: .loadSlow,
                                           aligned: format.requiresAlignment)
         if instruction.type.isFloat {
-            let target = direct >= 0 ? pin[direct] : allocateFloat()
+            let target = floatTarget
             asm.floatLoad(target, source, double: instruction.type == .f64)
             if coldIndex >= 0 {
                 cold[coldIndex].register3 = target
