@@ -21,6 +21,7 @@ help:
 
 build:
 	@Scripts/packages.sh build
+	@Scripts/fresh-modules.sh release
 	@echo "==> building (release)" >&2
 	@$(SWIFT) build $(RELEASE) --quiet
 

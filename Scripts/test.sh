@@ -14,6 +14,7 @@ for suite; do
     case $suite in
     unit)
         Scripts/packages.sh build oracles
+        Scripts/fresh-modules.sh debug
         step "building the unit tests"
         if ! swift build --build-tests --quiet; then missed "the unit tests do not build" unit; continue; fi
         step "running the unit tests"

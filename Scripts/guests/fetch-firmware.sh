@@ -12,7 +12,7 @@ if [ ! -e "$directory/ready" ] || [ -n "${GUISE_REFRESH:-}" ]; then
     mkdir -p "$work"
     unpack_package opensbi "$work/root"
     unpack_package u-boot-qemu "$work/root"
-    cp "$work"/root/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_{jump,dynamic}.bin "$work/"
+    cp "$work/root/usr/lib/riscv64-linux-gnu/opensbi/generic/"fw_{jump,dynamic}.bin "$work/"
     cp "$work/root/usr/lib/u-boot/qemu-riscv64_smode/u-boot.bin" "$work/"
     rm -r "$work/root"
     touch "$work/ready"

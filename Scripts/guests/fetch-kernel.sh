@@ -16,8 +16,8 @@ if [ ! -e "$directory/ready" ] || [ -n "${GUISE_REFRESH:-}" ]; then
     package=$(newest "$pattern")
     unpack_package "$package" "$work/root"
     unpack_package busybox-static "$work/static"
-    cp "$work"/root/boot/vmlinu[xz]-* "$work/kernel"
-    cp "$work"/root/boot/config-* "$work/config"
+    cp "$work/root/boot/"vmlinu[xz]-* "$work/kernel"
+    cp "$work/root/boot/"config-* "$work/config"
     find "$work/static" -name busybox -type f -exec cp {} "$work/busybox" \;
     echo "$package" >"$work/version"
     rm -r "$work/static"

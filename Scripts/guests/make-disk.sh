@@ -41,7 +41,7 @@ session optional pam_systemd.so" >"$root/etc/pam.d/common-session"
     echo 67756973650000000000000000000001 >"$root/etc/machine-id"
     mkdir -p "$root"/{proc,sys,dev,run,tmp,root,mnt}
     chmod 1777 "$root/tmp"
-    /sbin/mke2fs -qq -F -t ext4 -L guise -d "$root" "$work/disk.img" 1600M
+    /sbin/mke2fs -q -F -t ext4 -L guise -d "$root" "$work/disk.img" 1600M >/dev/null
 }
 if [ "${GUISE_FILL:-}" ]; then fill "$GUISE_FILL"; exit; fi
 

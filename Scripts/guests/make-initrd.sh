@@ -15,6 +15,7 @@ ensure cpio
 guest=$cache/guests/$arch
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+chmod 755 "$work"
 mkdir -p "$work"/{bin,sbin,etc,proc,sys,dev,tmp,root,mnt,lib/modules}
 cp "$guest/busybox" "$work/bin/busybox"
 chmod 755 "$work/bin/busybox"

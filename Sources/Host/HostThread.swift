@@ -38,6 +38,9 @@ public final class HostThread: @unchecked Sendable {
         body()
     }
 
+    /// Lets the thread end by itself, unwaited for. Call once, instead of `join`.
+    public func detach() { pthread_detach(thread) }
+
     /// Waits for the thread to end. Call once, from another thread.
     public func join() { pthread_join(thread, nil) }
 }

@@ -1,10 +1,75 @@
 // Which engine runs a hart: the one place that knows them all.
 
+import GuestMemory
+import GuestRISCV
+import SavedState
+import TranslatedCPU
+
 /// The engines built into this program.
 public enum Engines {
-    /// Makes a hart on the engine a request names.
-    /// - Throws: `MachineError` for an engine that is not built in.
-    public static func makeCPU(_ request: CPURequest) throws -> any VCPU {
-        throw MachineError("--engine \(request.engine.rawValue)", "no engine for riscv64 machines is built into this program")
+    /// Makes harts of one machine. The harts share what `makeCPU` makes for the first of them.
+    public static func translated() -> (CPURequest) throws -> any VCPU {
+        var shared: MachineEngine?
+        return { request in
+            if let engine = shared, engine.ram === request.ram { return try TranslatedVCPU(request, engine) }
+            var options = EngineOptions()
+            options.engine = EngineKind(rawValue: request.engine.rawValue) ?? .auto
+            options.cacheSize = 256 << 20
+            let engine = try MachineEngine(options: options, ram: request.ram, bus: request.bus, toHost: request.toHost)
+            shared = engine
+            return try TranslatedVCPU(request, engine)
+        }
     }
+}
+
+/// A hart on the translator.
+final class TranslatedVCPU: VCPU {
+    private let cpu: MachineCPU
+
+    init(_ request: CPURequest, _ engine: MachineEngine) throws {
+        let clock = request.services.clock, timer = request.services.supervisorTimer
+        cpu = try MachineCPU(engine: engine, hartID: request.hartID,
+                             services: MachineCPUServices(time: { clock.ticks },
+                                                          armTimer: { timer.set(deadlineTicks: $0) }),
+                             suppliesSBI: request.suppliesSBI)
+    }
+
+    var hartID: Int { cpu.hartID }
+
+    func run() -> VCPUExit {
+        switch cpu.run() {
+        case .halted: .halted
+        case .environmentCall: .environmentCall
+        case .kicked: .kicked
+        case .hostToTarget(let value): .hostToTarget(value)
+        case .shutdown(let reason): .shutdown(reason)
+        }
+    }
+
+    func kick() { cpu.kick() }
+
+    func setInterrupt(_ bit: Int, _ level: Bool) {
+        // A supervisor software interrupt is a bit the guest itself clears; the others are lines.
+        if bit == InterruptBit.supervisorSoftware {
+            cpu.setPending(1 << UInt64(bit), level)
+        } else {
+            cpu.setInterrupt(1 << UInt64(bit), level)
+        }
+    }
+
+    func reset(pc: GuestPhysical, a0: UInt64, a1: UInt64, privilege: Privilege) {
+        if privilege == .machine {
+            cpu.resetMachine(pc: pc.value, a0: a0, a1: a1)
+        } else {
+            cpu.resetForSupervisor(pc: pc.value, a0: a0, a1: a1)
+        }
+    }
+
+    func register(_ number: Int) -> UInt64 { cpu.riscv.x(number) }
+    func setRegister(_ number: Int, _ value: UInt64) { cpu.riscv.setX(number, value) }
+    func flushTLB(start: GuestVirtual, sizeBytes: UInt64, asid: UInt64?) { cpu.flushTranslations() }
+    /// Writes to code are noticed when they happen: nothing is left to do.
+    func flushInstructionCache() {}
+    func save(to writer: inout StateWriter) { cpu.save(to: &writer) }
+    func restore(from reader: inout StateReader) throws { try cpu.restore(from: &reader) }
 }

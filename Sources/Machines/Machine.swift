@@ -46,7 +46,10 @@ public final class Machine: @unchecked Sendable {
         try configuration.validate()
         let plan = try Self.plan(configuration)
         try self.init(configuration, BootFacts(plan), environment)
-        try load(plan)
+        do { try load(plan) } catch {
+            releaseHost()
+            throw error
+        }
     }
 
     /// A machine as it was suspended.
@@ -57,14 +60,16 @@ public final class Machine: @unchecked Sendable {
         var configuration = reader.configuration
         if let engine { configuration.engine = engine }
         try self.init(configuration, reader.boot, environment)
-        var state = StateReader(try reader.readRest(into: ram))
         do {
+            var state = StateReader(try reader.readRest(into: ram))
             try restore(from: &state)
             guard state.remaining == 0 else {
                 throw StateError.trailingBytes(section: "machine state", count: state.remaining)
             }
-        } catch let error as StateError {
-            throw reader.refused(error)
+        } catch {
+            releaseHost()
+            if let error = error as? StateError { throw reader.refused(error) }
+            throw error
         }
     }
 
@@ -116,9 +121,16 @@ public final class Machine: @unchecked Sendable {
     }
 
     private func connectSerial() {
-        let bus = board.bus, uart = board.uart
-        serial.deliver = { bytes in bus.exclusive(uart) { bytes.prefix { uart.receive($0) }.count } }
-        serial.outputReady = { bus.exclusive(uart) { uart.outputReady() } }
+        let uart = board.uart
+        // Weak: the UART holds the port as its output.
+        serial.deliver = { [weak uart, weak bus = board.bus] bytes in
+            guard let uart, let bus else { return 0 }
+            return bus.exclusive(uart) { bytes.prefix { uart.receive($0) }.count }
+        }
+        serial.outputReady = { [weak uart, weak bus = board.bus] in
+            guard let uart, let bus else { return }
+            bus.exclusive(uart) { uart.outputReady() }
+        }
         serial.panicEnded = { [weak self] in
             guard let self else { return }
             self.panicTimer.set(deadlineTicks: self.clock.ticks &+ Self.panicGraceTicks)
@@ -180,6 +192,11 @@ public final class Machine: @unchecked Sendable {
         for hart in harts { hart.join() }
         board.bus.pause()
         serial.flush(timeoutMilliseconds: Self.flushTimeoutMilliseconds)
+        releaseHost()
+    }
+
+    /// Gives back what others on the host can see: terminal, sockets, name.
+    private func releaseHost() {
         serial.close()
         control?.shutDown()
         directory?.remove()

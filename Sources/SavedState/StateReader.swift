@@ -61,6 +61,7 @@ public struct StateReader {
         end = outerEnd
     }
 
+    /// What `put` wrote of an integer of that type.
     public mutating func get<Value: FixedWidthInteger>(_: Value.Type = Value.self) throws -> Value {
         let size = MemoryLayout<Value>.size
         let slice = try take(size)
@@ -69,6 +70,7 @@ public struct StateReader {
         return Value(littleEndian: value)
     }
 
+    /// A truth value; a byte other than 0 and 1 is an error.
     public mutating func getBool() throws -> Bool {
         switch try get(UInt8.self) {
         case 0: return false
@@ -77,12 +79,14 @@ public struct StateReader {
         }
     }
 
+    /// Length-prefixed bytes.
     public mutating func getBytes() throws -> [UInt8] {
         let count = try get(UInt64.self)
         guard count <= UInt64(remaining) else { throw StateError.truncated(section: sectionName) }
         return Array(try take(Int(count)))
     }
 
+    /// Length-prefixed UTF-8; what is not UTF-8 is replaced.
     public mutating func getString() throws -> String { String(decoding: try getBytes(), as: UTF8.self) }
 
     /// A counted sequence of at most `limit` elements.

@@ -38,10 +38,12 @@ public struct StateWriter {
         }
     }
 
+    /// An integer, little-endian, as wide as its type.
     public mutating func put<Value: FixedWidthInteger>(_ value: Value) {
         withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
     }
 
+    /// A byte, 0 or 1.
     public mutating func put(_ value: Bool) { bytes.append(value ? 1 : 0) }
 
     /// Length-prefixed bytes.
@@ -50,6 +52,7 @@ public struct StateWriter {
         bytes.append(contentsOf: source)
     }
 
+    /// Length-prefixed UTF-8.
     public mutating func put(_ value: String) { put(bytes: Array(value.utf8)) }
 
     /// A counted sequence, each element written by `body`.

@@ -34,7 +34,7 @@ public enum MachineExit: Sendable, Equatable {
 }
 
 /// A vCPU. Used by its own thread, except where a method says otherwise.
-public final class MachineCPU: @unchecked Sendable {
+public final class MachineCPU: Savable, @unchecked Sendable {
     public let hartID: Int
     let engine: MachineEngine
     let state: UnsafeMutableRawPointer
@@ -120,19 +120,32 @@ public final class MachineCPU: @unchecked Sendable {
 
     // MARK: timer
 
+    /// stimecmp was set; the front has driven STIP for now, the rest is a matter of time.
     private func timerChanged() {
-        let deadline = riscv.supervisorTimerDeadline
-        if deadline <= services.time() {
-            services.armTimer(nil)
-            setInterrupt(InterruptBit.supervisorTimer, true)
-        } else {
-            riscv.setInterruptLine(InterruptBit.supervisorTimer, false)
-            services.armTimer(deadline == .max ? nil : deadline)
-        }
+        let deadline = riscv.supervisorTimer
+        services.armTimer(deadline == .max || deadline <= services.time() ? nil : deadline)
+        guise_store32(state + StateLayout.exitRequest, 1)
     }
 
-    /// Re-arms what depends on the machine's clock: after restore.
-    public func rearm() { timerChanged() }
+    // MARK: state
+
+    /// Power-on in machine mode at an address, as firmware finds it.
+    public func resetMachine(pc: UInt64, a0: UInt64, a1: UInt64) {
+        riscv.resetMachine(pc: pc, hartID: UInt64(hartID), a0: a0, a1: a1)
+    }
+
+    /// Supervisor mode at an address, as a kernel finds it behind SBI firmware.
+    public func resetForSupervisor(pc: UInt64, a0: UInt64, a1: UInt64) {
+        riscv.resetForSupervisor(pc: pc, hartID: UInt64(hartID), a0: a0, a1: a1)
+    }
+
+    public func save(to writer: inout StateWriter) { riscv.save(to: &writer) }
+
+    public func restore(from reader: inout StateReader) throws {
+        try riscv.restore(from: &reader)
+        clearReservation()
+        guise_store32(state + StateLayout.exitRequest, 1)
+    }
 
     // MARK: running
 

@@ -113,7 +113,7 @@ func absolute(_ path: String) -> String {
 
 /// What `boot` and `resume` give a machine.
 func machineEnvironment(log: String?) throws -> MachineEnvironment {
-    var environment = MachineEnvironment(makeCPU: Engines.makeCPU, makeVirtio: VirtioBackends.make) { line in
+    var environment = MachineEnvironment(makeCPU: Engines.translated(), makeVirtio: VirtioBackends.make) { line in
         fputs(line + "\n", stderr)
     }
     environment.logTopics = try (log ?? "").split(separator: ",").map { topic in

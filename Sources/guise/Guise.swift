@@ -18,6 +18,9 @@ struct Guise: ParsableCommand {
         version: "guise \(Version.text)",
         subcommands: [
             RunCommand.self,
+            BootCommand.self,
+            SuspendCommand.self,
+            ResumeCommand.self,
             CompletionCommand.self,
         ]
     )

@@ -102,19 +102,55 @@ final class ScratchMemory {
     func store<T>(_ value: T, _ offset: Int) { base.storeBytes(of: value, toByteOffset: offset, as: T.self) }
 }
 
-/// The process's SIGSEGV handler while tests run: what the engines install, reduced to the access routines.
+/// The process's SIGSEGV handler while tests run: what the engines install, reduced to the access routines and to the one
+/// piece of generated code that is running.
 enum FaultHandler {
+    struct Running {
+        var cache: Unmanaged<CodeCache>?
+        /// Executable address of the thunk that leaves generated code.
+        var faultExit: UInt64
+    }
+
+    /// Suites that run generated code are serialized: there is one of these.
+    static let running: UnsafeMutablePointer<Running> = {
+        let running = UnsafeMutablePointer<Running>.allocate(capacity: 1)
+        running.initialize(to: Running(cache: nil, faultExit: 0))
+        return running
+    }()
+
+    /// Offset of `uc_mcontext.gregs` in the x86-64 ucontext, and indices in it.
+    private static let gregs = 40
+    private static let rbp = 10, rip = 16, err = 19, cr2 = 22
+    private static let errWrite: UInt64 = 2
+
     static let install: Void = {
+        _ = running
         var action = sigaction()
         action.sa_flags = SA_SIGINFO
         action.__sigaction_handler.sa_sigaction = { signal, _, context in
-            if guise_fixup_fault(context) == 0 {
-                var fallback = sigaction()
-                fallback.__sigaction_handler.sa_handler = SIG_DFL
-                sigaction(signal, &fallback, nil)
-            }
+            if guise_fixup_fault(context) != 0 { return }
+            if let context, FaultHandler.leave(context) { return }
+            var fallback = sigaction()
+            fallback.__sigaction_handler.sa_handler = SIG_DFL
+            sigaction(signal, &fallback, nil)
         }
         sigaction(SIGSEGV, &action, nil)
         sigaction(SIGBUS, &action, nil)
     }()
+
+    /// Turns a fault in generated code into a memory exit.
+    private static func leave(_ context: UnsafeMutableRawPointer) -> Bool {
+        let registers = (context + gregs).assumingMemoryBound(to: UInt64.self)
+        guard let cache = running.pointee.cache?._withUnsafeGuaranteedRef({ $0 }),
+              cache.contains(registers[rip]), let pc = cache.guestPC(at: registers[rip]),
+              let block = UnsafeMutableRawPointer(bitPattern: UInt(registers[rbp]) - UInt(StateLayout.bias))
+        else { return false }
+        block.storeBytes(of: pc, toByteOffset: StateLayout.pc, as: UInt64.self)
+        block.storeBytes(of: ExitKind.memoryFault.rawValue, toByteOffset: StateLayout.exitKind, as: UInt32.self)
+        block.storeBytes(of: registers[cr2], toByteOffset: StateLayout.exitAddress, as: UInt64.self)
+        block.storeBytes(of: registers[err] & errWrite == 0 ? 0 : 1, toByteOffset: StateLayout.exitAccess,
+                         as: UInt32.self)
+        registers[rip] = running.pointee.faultExit
+        return true
+    }
 }

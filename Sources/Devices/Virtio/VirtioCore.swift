@@ -19,6 +19,8 @@ protocol VirtioInterrupts: AnyObject {
 public protocol VirtioWorker: AnyObject {
     /// Arranges for `VirtioCore.runPending()` to be called soon on the worker's thread.
     func wake()
+    /// The device is gone; the worker has nothing left to do. Does not wait.
+    func stop()
 }
 
 /// The transport-neutral half of a virtio device.
@@ -55,6 +57,8 @@ public final class VirtioCore: VirtioLink, @unchecked Sendable {
         queues = sizes.enumerated().map { Virtqueue(index: $0.offset, sizeMax: $0.element, ram: ram) }
         device.connect(self)
     }
+
+    deinit { worker?.stop() }
 
     /// Moves device rounds to `worker`. Call before the machine runs.
     public func attach(worker: any VirtioWorker) { monitor.locked { self.worker = worker } }

@@ -37,6 +37,7 @@ final class PtyEndpoint: SerialEndpoint {
     private let master: Int32
     /// Kept open, so that the master does not report a hang-up between users.
     private let slave: Int32
+    private var isOpen = true
     let path: String
     var inputDescriptor: Int32? { master }
     var outputDescriptor: Int32? { master }
@@ -46,15 +47,17 @@ final class PtyEndpoint: SerialEndpoint {
     /// - Throws: `HostError` when the host gives no pseudo-terminal.
     init() throws {
         var name = [CChar](repeating: 0, count: 128)
-        master = guise_open_pty(&name, UInt(name.count))
+        let master = guise_open_pty(&name, UInt(name.count))
         guard master >= 0 else { throw HostError("posix_openpt", "--serial pty") }
         path = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        slave = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC)
+        let slave = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC)
         guard slave >= 0 else {
             let error = HostError("open", path)
             Glibc.close(master)
             throw error
         }
+        self.master = master
+        self.slave = slave
         var settings = termios()
         if tcgetattr(slave, &settings) == 0 {
             cfmakeraw(&settings)
@@ -67,7 +70,10 @@ final class PtyEndpoint: SerialEndpoint {
     func inputEnded() {}
     func outputFailed() {}
     func filter(_ bytes: [UInt8]) -> [UInt8] { bytes }
+    deinit { close() }
     func close() {
+        guard isOpen else { return }
+        isOpen = false
         Glibc.close(slave)
         Glibc.close(master)
     }
@@ -77,6 +83,7 @@ final class PtyEndpoint: SerialEndpoint {
 final class SocketEndpoint: SerialEndpoint {
     private let listener: Int32
     private let path: String
+    private var isOpen = true
     private var peer: Int32?
     var inputDescriptor: Int32? { peer }
     var outputDescriptor: Int32? { peer }
@@ -101,7 +108,10 @@ final class SocketEndpoint: SerialEndpoint {
     }
     func outputFailed() { inputEnded() }
     func filter(_ bytes: [UInt8]) -> [UInt8] { bytes }
+    deinit { close() }
     func close() {
+        guard isOpen else { return }
+        isOpen = false
         inputEnded()
         Glibc.close(listener)
         unlink(path)

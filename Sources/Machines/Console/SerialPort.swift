@@ -47,7 +47,7 @@ final class SerialPort: SerialOutput, EventLoop.Source, @unchecked Sendable {
     private let output = Mutex(Output())
     private var input: [UInt8] = []
     private let endpoint: any SerialEndpoint
-    private let loop: EventLoop
+    private weak var loop: EventLoop?
     /// Gives bytes to the guest's port; returns how many it took. Set before the machine runs.
     var deliver: (_ bytes: [UInt8]) -> Int = { $0.count }
     /// Tells the guest's port that there is room for output again.
@@ -78,7 +78,7 @@ final class SerialPort: SerialOutput, EventLoop.Source, @unchecked Sendable {
             for byte in bytes.prefix(taken) { output.watch.take(byte) }
             return (taken, wasEmpty, output.watch.hasEnded && !before)
         }
-        if wasEmpty, taken > 0 { loop.wake() }
+        if wasEmpty, taken > 0 { loop?.wake() }
         if ended { panicEnded() }
         return taken
     }
@@ -100,7 +100,7 @@ final class SerialPort: SerialOutput, EventLoop.Source, @unchecked Sendable {
     }
 
     /// The guest has room again.
-    func inputWanted() { loop.post { [weak self] in self?.pump() } }
+    func inputWanted() { loop?.post { [weak self] in self?.pump() } }
 
     // MARK: The host's side, event loop
 

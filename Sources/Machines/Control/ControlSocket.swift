@@ -25,6 +25,7 @@ final class ControlSocket: EventLoop.Source {
     static let connectionsMax = 16
 
     private let listener: Int32
+    private var isOpen = true
     private var connections: [Int32: [UInt8]] = [:]
     private let handle: (ControlRequest) -> String
 
@@ -62,7 +63,11 @@ final class ControlSocket: EventLoop.Source {
         drop(descriptor)
     }
 
+    deinit { shutDown() }
+
     func shutDown() {
+        guard isOpen else { return }
+        isOpen = false
         for descriptor in connections.keys { close(descriptor) }
         connections = [:]
         close(listener)

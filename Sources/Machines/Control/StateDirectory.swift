@@ -10,6 +10,7 @@ import Host
 final class StateDirectory {
     let path: String
     private let lockDescriptor: Int32
+    private var isRemoved = false
 
     /// The directory of a name, whether or not it exists.
     static func path(of name: String) -> String { root + "/" + name }
@@ -17,32 +18,43 @@ final class StateDirectory {
     /// The control socket of a name.
     static func controlSocket(of name: String) -> String { path(of: name) + "/control" }
 
-    private static var root: String { base + "/guise" }
+    private static var root: String { (runtimeDirectory ?? ownDirectory) + "/guise" }
 
-    private static var base: String {
-        if let directory = getenv("XDG_RUNTIME_DIR").map({ String(cString: $0) }), directory.hasPrefix("/") {
-            return directory
+    /// The user's runtime directory, as the login manager made it.
+    private static var runtimeDirectory: String? {
+        guard let directory = getenv("XDG_RUNTIME_DIR").map({ String(cString: $0) }), directory.hasPrefix("/") else {
+            return nil
         }
-        return "/tmp/guise-\(getuid())"
+        return directory
     }
+
+    private static var ownDirectory: String { "/tmp/guise-\(getuid())" }
 
     /// Takes a name.
     /// - Throws: `MachineError` when a machine of that name runs, `HostError` when the directory cannot be had.
     init(name: String) throws {
         try MachineConfiguration.check(name: name)
-        for directory in [Self.base, Self.root, Self.path(of: name)] { try Self.make(directory) }
-        path = Self.path(of: name)
-        lockDescriptor = open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        guard lockDescriptor >= 0 else { throw HostError("open", path + "/lock") }
-        guard flock(lockDescriptor, LOCK_EX | LOCK_NB) == 0 else {
-            close(lockDescriptor)
+        if Self.runtimeDirectory == nil { try Self.make(Self.ownDirectory) }
+        for directory in [Self.root, Self.path(of: name)] { try Self.make(directory) }
+        let path = Self.path(of: name)
+        let descriptor = open(path + "/lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard descriptor >= 0 else { throw HostError("open", path + "/lock") }
+        // The fields are set last: an object that never held the name must not give it up when it goes.
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            close(descriptor)
             throw MachineError("--name \(name)", "a machine of that name is running",
                                advice: "choose another name, or end that machine first")
         }
+        self.path = path
+        lockDescriptor = descriptor
     }
+
+    deinit { remove() }
 
     /// Gives the name up.
     func remove() {
+        guard !isRemoved else { return }
+        isRemoved = true
         unlink(path + "/control")
         unlink(path + "/lock")
         rmdir(path)

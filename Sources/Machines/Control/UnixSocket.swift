@@ -9,8 +9,10 @@ enum UnixSocket {
     /// is refused with EADDRINUSE.
     static func listen(_ path: String) throws -> Int32 {
         let descriptor = try make(path)
-        if let probe = try? connect(path) {
-            close(probe)
+        // Non-blocking: a live but busy listener answers EAGAIN instead of letting us wait in its queue.
+        _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
+        let connected = try withAddress(path) { Glibc.connect(descriptor, $0, $1) }
+        guard connected != 0, errno != EAGAIN, errno != EINPROGRESS else {
             close(descriptor)
             throw HostError("bind", path, errno: EADDRINUSE)
         }
@@ -25,7 +27,6 @@ enum UnixSocket {
             close(descriptor)
             throw error
         }
-        _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
         return descriptor
     }
 

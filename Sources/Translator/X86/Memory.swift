@@ -33,6 +33,7 @@ extension CodeGenerator {
             if offset != 0 {
                 let copy = allocate()
                 asm.lea(copy, .mem(base, offset))
+                unlock(base)
                 base = copy
                 offset = 0
             }
@@ -52,9 +53,12 @@ extension CodeGenerator {
         cold.append(ColdCode(kind: slow, entry: asm.jcc(CC.a), register: base, register2: page,
                              aux: UInt32(format.sizeLog2), value: currentPC))
         asm.alu(ALU.add, page, .indexed(GPR.rbp, slot, scale: 0, tlbField(16)))
-        locked &= ~(1 << UInt32(slot))
+        unlock(slot)
         return (.mem(page), cold.count - 1)
     }
+
+    /// Lets a temporary be evicted again before the operation is over.
+    private func unlock(_ register: UInt8) { locked &= ~(1 << UInt32(register)) }
 
     func emitLoad(_ index: Int, _ instruction: Instruction) {
         let format = MemoryFormat(rawValue: instruction.aux)
@@ -186,10 +190,10 @@ extension CodeGenerator {
         let direct = directTarget(index)
         let wide = format.sizeLog2 == 3
         claim(GPR.rax)
-        let desired = integerRegister(instruction.b)
         let guest = integerRegister(instruction.a)
         let (memory, coldIndex) = address(instruction.a, 0, format, write: true, slow: .pointerSlow, aligned: true)
         if coldIndex >= 0 { cold[coldIndex].back = asm.at }
+        let desired = integerRegister(instruction.b)
         asm.alu(ALU.cmp, guest, .state(StateLayout.reservationAddress))
         let lost = asm.jcc(CC.ne)
         asm.load(GPR.rax, .state(StateLayout.reservationValue))
@@ -219,7 +223,10 @@ extension CodeGenerator {
         let usesLoop = operation != .swap && operation != .add
         if usesLoop { claim(GPR.rax) }
         let (memory, coldIndex) = address(instruction.a, 0, format, write: true, slow: .pointerSlow, aligned: true)
-        if coldIndex >= 0 { cold[coldIndex].back = asm.at }
+        if coldIndex >= 0 {
+            cold[coldIndex].back = asm.at
+            unlock(cold[coldIndex].register)
+        }
         var result: UInt8
         switch operation {
         case .swap, .add:

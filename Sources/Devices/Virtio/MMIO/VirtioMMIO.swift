@@ -8,7 +8,7 @@ import GuestMemory
 import SavedState
 
 /// A virtio device behind a virtio-mmio register window.
-public final class VirtioMMIO: MMIODevice, VirtioInterrupts {
+public final class VirtioMMIO: PausableDevice, VirtioInterrupts {
     /// Length of the register window, configuration space included.
     public static let windowBytes: UInt64 = 0x1000
 

@@ -1,0 +1,205 @@
+import Glibc
+import IR
+import Testing
+@testable import Translator
+
+/// Random units leave the same state behind in the interpreter and as machine code.
+@Suite(.serialized) struct DifferentialTests {
+    /// Guest memory of the machine mode: the scratch buffer at its own address, entered into the soft TLB page by page.
+    private static let bounds: UnsafeMutablePointer<(low: UInt64, high: UInt64)> = {
+        let bounds = UnsafeMutablePointer<(low: UInt64, high: UInt64)>.allocate(capacity: 1)
+        bounds.initialize(to: (0, 0))
+        return bounds
+    }()
+
+    private static func translate(_ state: UnsafeMutableRawPointer, _ address: UInt64, _ size: UInt64,
+                                  _ access: UInt32) -> Bool {
+        let (low, high) = bounds.pointee
+        for candidate in [address, address &+ (size - 1)] where candidate < low || candidate >= high {
+            state.storeBytes(of: ExitKind.memoryFault.rawValue, toByteOffset: StateLayout.helperExit, as: UInt32.self)
+            state.storeBytes(of: candidate, toByteOffset: StateLayout.exitAddress, as: UInt64.self)
+            state.storeBytes(of: access, toByteOffset: StateLayout.exitAccess, as: UInt32.self)
+            return false
+        }
+        let page = address & ~0xFFF
+        let entry = state + StateLayout.tlb + Int(address >> 12 & UInt64(StateLayout.tlbCount - 1)) * StateLayout.tlbEntrySize
+        entry.storeBytes(of: page, toByteOffset: access == 0 ? 0 : 8, as: UInt64.self)
+        entry.storeBytes(of: page, toByteOffset: 16, as: UInt64.self)
+        return true
+    }
+
+    private static let paged = InterpreterMemory.callbacks(
+        load: { state, address, size, _ in
+            guard translate(state, address, size, 0), let host = UnsafeRawPointer(bitPattern: UInt(address))
+            else { return 0 }
+            var value: UInt64 = 0
+            memcpy(&value, host, Int(size))
+            return value
+        },
+        store: { state, address, size, value in
+            guard translate(state, address, size, 1), let host = UnsafeMutableRawPointer(bitPattern: UInt(address))
+            else { return 0 }
+            var value = value
+            memcpy(host, &value, Int(size))
+            return 0
+        },
+        pointer: { state, address, size, _ in
+            _ = translate(state, address, size, 1)
+            return address
+        })
+
+    /// Changes registers, sometimes leaves.
+    private static let helpers: [HelperFunction] = [
+        { state, a, _, _ in
+            let field = state + StateLayout.integerGlobals + 8 * 5
+            field.storeBytes(of: field.load(as: UInt64.self) &+ a, as: UInt64.self)
+            let float = state + StateLayout.floatGlobals + 8
+            float.storeBytes(of: float.load(as: UInt64.self) ^ 1 << 63, as: UInt64.self)
+            return a &* 3
+        },
+        { state, a, _, _ in
+            if a & 3 == 0 {
+                let kind = a & 4 == 0 ? ExitKind.lookup : .frontException
+                state.storeBytes(of: kind.rawValue, toByteOffset: StateLayout.helperExit, as: UInt32.self)
+                if kind == .lookup { state.storeBytes(of: a, toByteOffset: StateLayout.pc, as: UInt64.self) }
+            }
+            return a &+ 1
+        },
+    ]
+
+    /// What a run leaves behind.
+    private struct Outcome: Equatable {
+        var kind: ExitKind
+        var pc: UInt64
+        var registers: [UInt64]
+        var mxcsr: UInt32
+        var reservation: [UInt64]
+        var fault: [UInt64]
+        var memory: [UInt64]
+
+        init(_ kind: ExitKind, _ state: TestState, _ scratch: ScratchMemory) {
+            self.kind = kind
+            pc = state.pc
+            registers = (0..<TestGuest.globals.count).map { state[$0] }
+            // The denormal-operand flag exists on the host only.
+            mxcsr = state.mxcsr & ~2
+            reservation = [state.reservation,
+                           state.block.load(fromByteOffset: StateLayout.reservationValue, as: UInt64.self)]
+            fault = kind == .memoryFault || kind == .misaligned ? [state.exitAddress, UInt64(state.exitAccess)] : []
+            memory = (0..<ScratchMemory.size / 8).map { scratch.load($0 * 8, as: UInt64.self) }
+        }
+
+        func difference(_ other: Outcome) -> String {
+            var text: [String] = []
+            if kind != other.kind { text.append("kind \(kind) \(other.kind)") }
+            if pc != other.pc { text.append("pc \(String(pc, radix: 16)) \(String(other.pc, radix: 16))") }
+            for (index, pair) in zip(registers, other.registers).enumerated() where pair.0 != pair.1 {
+                let (a, b) = (String(pair.0, radix: 16), String(pair.1, radix: 16))
+                text.append("\(TestGuest.globals[index].name) \(a) \(b)")
+            }
+            if mxcsr != other.mxcsr { text.append("mxcsr \(String(mxcsr, radix: 16)) \(String(other.mxcsr, radix: 16))") }
+            if reservation != other.reservation { text.append("reservation \(reservation) \(other.reservation)") }
+            if fault != other.fault { text.append("fault \(fault) \(other.fault)") }
+            for (index, pair) in zip(memory, other.memory).enumerated() where pair.0 != pair.1 {
+                text.append("memory+\(index * 8) \(String(pair.0, radix: 16)) \(String(pair.1, radix: 16))")
+            }
+            return text.joined(separator: ", ")
+        }
+    }
+
+    /// Where x0 and x1 point in the scratch buffer.
+    private static let base = 2048, nearHole = ScratchMemory.size - 80
+
+    private static func prepare(_ state: TestState, _ scratch: ScratchMemory, seed: UInt64, rounding: Rounding) {
+        var random = SplitMix(seed: ~seed)
+        for global in 0..<TestGuest.globals.count {
+            state[global] = global < TestGuest.f0 ? UnitGenerator.integer(&random) : UnitGenerator.float(&random)
+        }
+        state[UnitGenerator.baseRegister] = scratch.address + UInt64(base)
+        state[UnitGenerator.holeRegister] = scratch.address + UInt64(nearHole)
+        for index in 0..<ScratchMemory.size / 8 {
+            scratch.store(index % 2 == 0 ? random.next() : UnitGenerator.float(&random), index * 8)
+        }
+        // MXCSR.RC of each rounding; the fifth has none and goes through soft float.
+        let control: UInt32 = switch rounding {
+        case .towardZero: 3
+        case .down: 1
+        case .up: 2
+        default: 0
+        }
+        state.mxcsr = 0x1F80 | control << 13
+        state.block.storeBytes(of: UInt64.max, toByteOffset: StateLayout.reservationAddress, as: UInt64.self)
+        state.block.storeBytes(of: 0, toByteOffset: StateLayout.reservationValue, as: UInt64.self)
+        state.block.storeBytes(of: 0, toByteOffset: StateLayout.pc, as: UInt64.self)
+    }
+
+    private static let everything = Array(0..<TestGuest.globals.count)
+
+    /// The name, the globals in host registers and whether memory goes through the soft TLB.
+    struct Arrangement: CustomTestStringConvertible {
+        var testDescription: String
+        var pinned: [Int]
+        var identity: Bool
+    }
+
+    static let arrangements = [
+        Arrangement(testDescription: "registers pinned", pinned: everything, identity: true),
+        Arrangement(testDescription: "registers in memory", pinned: [], identity: true),
+        Arrangement(testDescription: "half of the registers pinned", pinned: [0, 3, 4, 6, 9, 11], identity: true),
+        Arrangement(testDescription: "registers pinned, soft TLB", pinned: everything, identity: false),
+        Arrangement(testDescription: "registers in memory, soft TLB", pinned: [], identity: false),
+    ]
+
+    /// Units per arrangement; raise it with GUISE_DIFFERENTIAL_UNITS for a longer hunt.
+    private static let unitCount = getenv("GUISE_DIFFERENTIAL_UNITS").flatMap { Int(String(cString: $0)) } ?? 600
+    private static let firstSeed = getenv("GUISE_DIFFERENTIAL_SEED").flatMap { UInt64(String(cString: $0)) } ?? 1
+
+    @Test(arguments: arrangements)
+    func `random units end alike in the interpreter and as machine code`(arrangement: Arrangement) throws {
+        let memory = arrangement.identity ? InterpreterMemory.identity : Self.paged
+        let scratch = ScratchMemory(), state = TestState(), unit = Unit()
+        Self.bounds.pointee = (scratch.address, scratch.hole)
+        let builder = Builder(unit: unit, globals: TestGuest.globals)
+        let interpreter = Interpreter(globals: TestGuest.globals, helpers: Self.helpers, floatRules: .riscv, memory: memory)
+        let code = try GeneratedCode(pinned: arrangement.pinned, helpers: Self.helpers, memory: memory)
+        var declined = 0, failures = 0
+
+        /// Nil when the outcomes agree; else what differs.
+        func compare(_ seed: UInt64, _ length: Int) -> String? {
+            UnitGenerator.build(builder, seed: seed, length: length, helperCount: Self.helpers.count)
+            let problems = Verifier.problems(in: unit, globals: TestGuest.globals, helperCount: Self.helpers.count)
+            if !problems.isEmpty { return "not a valid unit: \(problems)" }
+            func run(_ body: () -> ExitKind) -> Outcome {
+                Self.prepare(state, scratch, seed: seed, rounding: unit.rounding)
+                return Outcome(body(), state, scratch)
+            }
+            let expected = run { interpreter.run(unit, state: state.block) }
+            guard code.generate(unit) != nil else {
+                declined += 1
+                return nil
+            }
+            let optimised = run { interpreter.run(unit, state: state.block) }
+            if optimised != expected { return "after dead code elimination: " + expected.difference(optimised) }
+            let got = run { code.enter(state) }
+            return got == expected ? nil : expected.difference(got)
+        }
+
+        for seed in Self.firstSeed..<Self.firstSeed + UInt64(Self.unitCount) {
+            var length = 4 + Int(seed % 50)
+            guard var difference = compare(seed, length) else { continue }
+            // The same seed with fewer operations is a prefix of the unit: the shortest one that still differs.
+            for shorter in 1..<length {
+                if let found = compare(seed, shorter) {
+                    (length, difference) = (shorter, found)
+                    break
+                }
+            }
+            UnitGenerator.build(builder, seed: seed, length: length, helperCount: Self.helpers.count)
+            let text = Printer.print(unit, globals: TestGuest.globals)
+            Issue.record("seed \(seed), \(length) operations: \(difference)\n\(text)")
+            failures += 1
+            if failures == 5 { break }
+        }
+        #expect(declined * 20 < Self.unitCount, "the generator declined \(declined) of \(Self.unitCount) units")
+    }
+}

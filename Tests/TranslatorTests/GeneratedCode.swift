@@ -1,0 +1,114 @@
+// Runs units as x86-64 code without an engine: one unit at the front of a small code cache, its links unlinked, its faults
+// caught. For comparison with the interpreter, and for listings.
+
+import CHost
+import Glibc
+import IR
+@testable import Translator
+
+/// The test guest as a front; it lifts nothing.
+final class TestFront: GuestFront {
+    let globals = TestGuest.globals
+    let integerPins: [Int]
+    let floatPins: [Int]
+    let helpers: [HelperFunction]
+    let floatRules = FloatRules.riscv
+
+    init(integerPins: [Int], floatPins: [Int], helpers: [HelperFunction]) {
+        self.integerPins = integerPins
+        self.floatPins = floatPins
+        self.helpers = helpers
+    }
+
+    func rounding(mode: UInt32) -> Rounding { .nearestEven }
+    func tlbMode(mode: UInt32) -> Int { 0 }
+    func lift(_ builder: Builder, start: UInt64, mode: UInt32, code: UnsafeRawPointer, available: Int,
+              limit: Int) -> LiftResult { .needsMoreBytes }
+}
+
+/// A code generator with room for one unit.
+final class GeneratedCode {
+    let cache: CodeCache
+    let thunks: Thunks
+    let generator: CodeGenerator
+    private let helperTable: UnsafeMutablePointer<HelperFunction>
+    private let position: Int
+
+    /// - Parameters:
+    ///   - pinned: globals in host registers; the others live in the state block.
+    ///   - memory: identity, or the slow paths behind a soft TLB that starts out empty.
+    init(pinned: [Int], helpers: [HelperFunction] = [], memory: InterpreterMemory = .identity) throws {
+        cache = try CodeCache(size: 1 << 20)
+        let front = TestFront(integerPins: pinned.filter { $0 < TestGuest.f0 },
+                              floatPins: pinned.filter { $0 >= TestGuest.f0 }, helpers: helpers)
+        helperTable = .allocate(capacity: max(1, helpers.count))
+        for (index, helper) in helpers.enumerated() { (helperTable + index).initialize(to: helper) }
+        func address(_ function: HelperFunction) -> UInt64 {
+            UInt64(UInt(bitPattern: unsafeBitCast(function, to: Int.self)))
+        }
+        var slow: [HelperFunction] = Array(repeating: { _, _, _, _ in 0 }, count: 3)
+        var identity = true
+        if case let .callbacks(load, store, pointer) = memory {
+            slow = [load, store, pointer]
+            identity = false
+        }
+        let targets = ThunkTargets(slowLoad: address(slow[0]), slowStore: address(slow[1]), slowPointer: address(slow[2]),
+                                   softFloat: address({ softFloatThunk($0, $1, $2, $3) }),
+                                   helpers: UInt64(UInt(bitPattern: helperTable)))
+        thunks = Thunks(front: front, at: cache.writable, targets: targets, registersInMemory: pinned.isEmpty)
+        generator = CodeGenerator(front: front, unit: Unit(capacity: 1), thunks: thunks,
+                                  options: CodeGeneratorOptions(identityMemory: identity,
+                                                                registersInMemory: pinned.isEmpty))
+        position = (thunks.end - cache.writable + 63) & ~63
+        FaultHandler.install
+    }
+
+    deinit { helperTable.deallocate() }
+
+    /// Optimises the unit and makes code of it; nil when the generator declines.
+    func generate(_ unit: Unit) -> (start: UnsafeMutablePointer<UInt8>, count: Int)? {
+        DeadCode.eliminate(unit, globalCount: TestGuest.globals.count, pinned: generator.globalIsPinned)
+        generator.unit = unit
+        let start = cache.writable + position
+        guard generator.generate(at: start, tlbMode: 0, entryCheck: nil) else { return nil }
+        let end = generator.asm.at
+        generator.emitLinkStubs(firstLink: 0, cache: cache, unitIndex: 0)
+        let length = generator.asm.at - start
+        let tableStart = (position + length + 3) & ~3
+        let table = UnsafeMutableRawPointer(cache.writable + tableStart)
+        for (index, entry) in generator.sideTable.enumerated() {
+            table.storeBytes(of: entry, toByteOffset: index * 4, as: UInt32.self)
+        }
+        (cache.units + 0).initialize(to: UnitRecord(
+            start: unit.start, context: 0, mode: 0, codeOffset: UInt32(position), codeLength: UInt32(length),
+            sideTableCount: UInt32(generator.sideTable.count), guestByteLength: 0, firstLink: 0, linkCount: 0,
+            incoming: .max, hashNext: 0, pageNext: .noUnit, dead: 0, contentHash: 0))
+        for granule in position / CodeCache.granule...(position + length) / CodeCache.granule {
+            cache.granuleOwner[granule] = 1
+        }
+        return (start, end - start)
+    }
+
+    /// Runs the unit made last, and says how it ended as the interpreter would.
+    func enter(_ state: TestState) -> ExitKind {
+        memset(state.block + StateLayout.jumpCache, 0xFF, StateLayout.size - StateLayout.jumpCache)
+        state.block.storeBytes(of: 0, toByteOffset: StateLayout.helperExit, as: UInt32.self)
+        let entry = cache.executable + (thunks.enter - cache.writable)
+        let enter = unsafeBitCast(entry, to: (@convention(c) (UnsafeMutableRawPointer, UnsafeRawPointer) -> Void).self)
+        FaultHandler.running.pointee = .init(
+            cache: Unmanaged.passUnretained(cache),
+            faultExit: UInt64(UInt(bitPattern: cache.executable + (thunks.faultExit - cache.writable))))
+        enter(state.block, cache.executable + position)
+        guard let kind = ExitKind(rawValue: state.exitKind) else { return .none }
+        func setPC(_ pc: UInt64) { state.block.storeBytes(of: pc, toByteOffset: StateLayout.pc, as: UInt64.self) }
+        if kind == .link {
+            setPC(cache.links[Int(state.block.load(fromByteOffset: StateLayout.exitLink, as: UInt32.self))].target)
+            return .lookup
+        }
+        let requested = state.block.load(fromByteOffset: StateLayout.helperExit, as: UInt32.self)
+        if requested != 0 && kind != .lookup && kind != .instructionFence && kind != .wait {
+            setPC(cache.guestPC(at: state.block.load(fromByteOffset: StateLayout.exitHostPC, as: UInt64.self)) ?? 0)
+        }
+        return kind
+    }
+}

@@ -1,0 +1,276 @@
+// Random units that every executor can run: eight integer and four float registers, memory operations around the address in
+// x0 (always good) and x1 (just below a hole), every operation the code generator claims to do.
+
+import IR
+@testable import Translator
+
+/// A small repeatable random source (splitmix64).
+struct SplitMix {
+    private var state: UInt64
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+
+    mutating func below(_ limit: Int) -> Int { Int(next() % UInt64(max(1, limit))) }
+    mutating func chance(_ percent: Int) -> Bool { below(100) < percent }
+    mutating func pick<T>(_ choices: [T]) -> T { choices[below(choices.count)] }
+}
+
+/// Makes random units.
+struct UnitGenerator {
+    private var random: SplitMix
+    private let builder: Builder
+    private var values: [ValueType: [ValueID]] = [:]
+    private var pc: UInt64 = 0
+    private let helperCount: Int
+
+    static let baseRegister = 0
+    static let holeRegister = 1
+
+    /// Builds a unit of about `length` operations.
+    static func build(_ builder: Builder, seed: UInt64, length: Int, helperCount: Int) {
+        var generator = UnitGenerator(random: SplitMix(seed: seed), builder: builder, helperCount: helperCount)
+        generator.build(length)
+    }
+
+    private init(random: SplitMix, builder: Builder, helperCount: Int) {
+        self.random = random
+        self.builder = builder
+        self.helperCount = helperCount
+    }
+
+    /// Register contents worth having: edges, small numbers, noise.
+    static func integer(_ random: inout SplitMix) -> UInt64 {
+        switch random.below(4) {
+        case 0: UInt64(bitPattern: random.pick(InterpreterIntegerTests.edges))
+        case 1: random.next() & 0xFF
+        case 2: random.next() >> UInt64(random.below(64))
+        default: random.next()
+        }
+    }
+
+    /// Doubles and boxed singles, with every special among them.
+    static func float(_ random: inout SplitMix) -> UInt64 {
+        switch random.below(5) {
+        case 0: random.pick(InterpreterFloatTests.doubles).bitPattern
+        case 1: 0xFFFF_FFFF_0000_0000 | UInt64(Float(random.pick(InterpreterFloatTests.doubles)).bitPattern)
+        case 2: 0xFFFF_FFFF_0000_0000 | random.next()
+        case 3: (Double(random.below(2000)) / 8 - 100).bitPattern
+        default: random.next()
+        }
+    }
+
+    private mutating func build(_ length: Int) {
+        pc = Bench.start
+        builder.begin(start: pc, mode: 0, rounding: random.pick(Rounding.allCases.filter { $0 != .dynamic }))
+        builder.instruction(pc)
+        for _ in 0..<length {
+            if random.chance(25) { nextInstruction() }
+            step()
+        }
+        nextInstruction()
+        finish()
+    }
+
+    private mutating func nextInstruction() {
+        pc += random.chance(50) ? 2 : 4
+        builder.instruction(pc)
+    }
+
+    // MARK: values
+
+    @discardableResult
+    private mutating func keep(_ value: ValueID) -> ValueID {
+        values[builder.type(of: value), default: []].append(value)
+        return value
+    }
+
+    /// A value of a type: a recent one, or a fresh one.
+    private mutating func value(_ type: ValueType) -> ValueID {
+        if let pool = values[type], random.chance(75) { return pool[pool.count - 1 - random.below(min(pool.count, 6))] }
+        switch type {
+        case .i64:
+            if random.chance(30) { return builder.constant(Int64(bitPattern: Self.integer(&random))) }
+            return keep(builder.get(random.below(TestGuest.integerCount)))
+        case .f64: return keep(builder.get(TestGuest.f0 + random.below(TestGuest.floatCount)))
+        case .f32: return keep(builder.nanUnbox(value(.f64)))
+        case .i1: return keep(builder.compare(random.pick(Condition.allCases), value(.i64), value(.i64)))
+        default:
+            if random.chance(20) { return builder.constant(Int64(bitPattern: Self.integer(&random)), type) }
+            return keep(builder.truncate(value(.i64), type))
+        }
+    }
+
+    private mutating func word() -> ValueType { random.chance(60) ? .i64 : .i32 }
+    private mutating func floatType() -> ValueType { random.chance(60) ? .f64 : .f32 }
+
+    // MARK: operations
+
+    private mutating func step() {
+        switch random.below(100) {
+        case 0..<18: setRegister()
+        case 18..<42: keep(integer())
+        case 42..<50: resize()
+        case 50..<58: choose()
+        case 58..<72: memory()
+        case 72..<76: atomic()
+        case 76..<95: keep(float())
+        case 95..<97:
+            let type = word()
+            builder.exitIf(random.pick(Condition.allCases), value(type), value(type), target: target())
+        case 97: builder.fence(random.chance(50) ? .storeLoad : .compiler)
+        default:
+            if helperCount > 0 {
+                keep(builder.call(random.below(helperCount), value(.i64), random.chance(50) ? value(.i64) : .none))
+            }
+        }
+    }
+
+    /// A register that is not the base of memory accesses.
+    private mutating func setRegister() {
+        if random.chance(70) {
+            builder.set(2 + random.below(TestGuest.integerCount - 2), value(.i64))
+        } else {
+            builder.set(TestGuest.f0 + random.below(TestGuest.floatCount), value(.f64))
+        }
+    }
+
+    private mutating func integer() -> ValueID {
+        let type = word()
+        if random.chance(20) { return builder.unary(random.pick(InterpreterIntegerTests.unaries), value(type)) }
+        let left = value(type)
+        // Immediate forms have their own code.
+        let right = random.chance(35) ? builder.constant(Int64(bitPattern: Self.integer(&random)), type) : value(type)
+        return builder.binary(random.pick(InterpreterIntegerTests.binaries), left, right)
+    }
+
+    private mutating func resize() {
+        let narrow = random.pick([ValueType.i8, .i16, .i32]), wide: ValueType = narrow == .i32 ? .i64 : word()
+        let source = value(narrow)
+        keep(random.chance(50) ? builder.signExtend(source, wide) : builder.zeroExtend(source, wide))
+    }
+
+    private mutating func choose() {
+        let type = word()
+        switch random.below(4) {
+        case 0: keep(builder.zeroExtend(value(.i1), type))
+        case 1: keep(builder.binary(random.pick([.and, .or, .xor]), value(.i1), value(.i1)))
+        default:
+            let then = value(type), otherwise = value(type)
+            let condition = random.chance(70)
+                ? builder.compare(random.pick(Condition.allCases), value(type), value(type)) : value(.i1)
+            keep(builder.select(condition, then, otherwise))
+        }
+    }
+
+    // MARK: memory
+
+    /// An address inside the scratch buffer; rarely one that may run into the hole.
+    private mutating func address() -> ValueID {
+        if random.chance(4) { return builder.get(Self.holeRegister) }
+        let base = builder.get(Self.baseRegister)
+        switch random.below(3) {
+        case 0: return base
+        case 1: return builder.add(base, builder.constant(Int64(random.below(16)) * 8))
+        default: return builder.add(base, builder.and(value(.i64), builder.constant(0x3F8)))
+        }
+    }
+
+    private mutating func displacement() -> Int64 {
+        random.chance(60) ? Int64(random.below(32)) * 8 - 64 : Int64(random.below(200)) - 100
+    }
+
+    private mutating func memory() {
+        let aligned = random.chance(10)
+        switch random.below(6) {
+        case 0:
+            let type = floatType()
+            keep(builder.load(address(), displacement(), MemoryFormat(sizeLog2: type == .f64 ? 3 : 2, aligned: aligned), type))
+        case 1:
+            let type = floatType()
+            let format = MemoryFormat(sizeLog2: type == .f64 && random.chance(70) ? 3 : 2, aligned: aligned)
+            builder.store(address(), displacement(), value(type), format)
+        case 2, 3:
+            let type = word()
+            let format = MemoryFormat(sizeLog2: random.below(type == .i64 ? 4 : 3), signed: random.chance(50), aligned: aligned)
+            keep(builder.load(address(), displacement(), format, type))
+        default:
+            let type = random.pick([ValueType.i64, .i64, .i32, .i16, .i8])
+            let size = random.below(type.bits.trailingZeroBitCount - 2)
+            builder.store(address(), displacement(), value(type), MemoryFormat(sizeLog2: size, aligned: aligned))
+        }
+    }
+
+    private mutating func atomic() {
+        let format = MemoryFormat(sizeLog2: 2 + random.below(2), signed: random.chance(50))
+        let address = random.chance(90) ? self.address() : builder.add(self.address(), builder.constant(2))
+        switch random.below(4) {
+        case 0: keep(builder.loadReserved(address, format))
+        case 1: keep(builder.storeConditional(address, value(.i64), format))
+        case 2:
+            keep(builder.loadReserved(address, format))
+            keep(builder.storeConditional(address, value(.i64), format))
+        default: keep(builder.atomic(random.pick(AtomicOperation.allCases), address, value(.i64), format))
+        }
+    }
+
+    // MARK: floating point
+
+    private mutating func rounding() -> Rounding { random.chance(70) ? .dynamic : random.pick(Rounding.allCases) }
+
+    private mutating func float() -> ValueID {
+        let type = floatType()
+        switch random.below(12) {
+        case 0...3:
+            let opcode = random.pick([Opcode.floatAdd, .floatSubtract, .floatMultiply, .floatDivide, .floatSquareRoot])
+            return builder.float(opcode, value(type), opcode == .floatSquareRoot ? .none : value(type), rounding: rounding())
+        case 4:
+            return builder.multiplyAdd(value(type), value(type), value(type), negateProduct: random.chance(50),
+                                       negateAddend: random.chance(50), rounding: rounding())
+        case 5: return builder.float(random.pick([.floatMinimum, .floatMaximum]), value(type), value(type))
+        case 6: return builder.floatCompare(random.pick(FloatCondition.allCases), value(type), value(type))
+        case 7:
+            let opcode = random.pick([Opcode.floatNegate, .floatAbsolute, .copySign, .copySignNegated, .xorSign])
+            let unary = opcode == .floatNegate || opcode == .floatAbsolute
+            return builder.float(opcode, value(type), unary ? .none : value(type))
+        case 8:
+            return builder.convert(random.pick([.floatToSigned, .floatToUnsigned]), value(type), to: word(),
+                                   rounding: random.chance(50) ? .towardZero : rounding())
+        case 9:
+            return builder.convert(random.pick([.signedToFloat, .unsignedToFloat]), value(word()), to: type,
+                                   rounding: rounding())
+        case 10:
+            return builder.convert(.floatToFloat, value(type), to: type == .f64 ? .f32 : .f64, rounding: rounding())
+        default:
+            switch random.below(4) {
+            case 0: return builder.convert(.floatClassify, value(type), to: .i64)
+            case 1: return builder.unit.append(Instruction(.nanBox, .f64, a: value(.f32)))
+            case 2: return builder.unit.append(Instruction(.bitcast, type == .f64 ? .i64 : .i32, a: value(type)))
+            default: return builder.unit.append(Instruction(.bitcast, type, a: value(type == .f64 ? .i64 : .i32)))
+            }
+        }
+    }
+
+    // MARK: the end
+
+    /// Guest code lies where no jump cache entry or scratch memory does.
+    private mutating func target() -> UInt64 { 0x1000 + random.next() & 0xFFFE }
+
+    private mutating func finish() {
+        switch random.below(5) {
+        case 0: builder.jump(target(), kind: .call, returnAddress: pc + 4)
+        case 1:
+            // Even, as every RISC-V jump makes it: an empty jump cache entry would match an address of all ones.
+            let address = builder.and(value(.i64), builder.constant(~1))
+            builder.jumpIndirect(address, kind: random.pick(JumpKind.allCases), returnAddress: pc + 4)
+        case 2: builder.raise(UInt8(random.pick([ExitKind.systemCall, .breakpoint, .wait, .frontException]).rawValue), pc: pc)
+        default: builder.jump(target())
+        }
+    }
+}
