@@ -80,7 +80,7 @@ extension RISCVState {
     }
 
     /// The time at which STIP must be raised; all ones for never.
-    public var supervisorTimerDeadline: UInt64 { hasSupervisorTimer ? self[FrontLayout.stimecmp] : .max }
+    public var supervisorTimer: UInt64 { hasSupervisorTimer ? self[FrontLayout.stimecmp] : .max }
 
     /// Drives STIP from stimecmp and the time. The engine calls this when the time may have come.
     public func updateSupervisorTimer() {
