@@ -5,7 +5,8 @@ import Testing
 
 /// Random units leave the same state behind in the interpreter and as machine code.
 @Suite(.serialized) struct DifferentialTests {
-    /// Guest memory of the machine mode: the scratch buffer at its own address, entered into the soft TLB page by page.
+    /// Guest memory of the machine mode: the scratch buffer at its own address, entered into the soft TLB page by
+    /// page.
     private static let bounds: UnsafeMutablePointer<(low: UInt64, high: UInt64)> = {
         let bounds = UnsafeMutablePointer<(low: UInt64, high: UInt64)>.allocate(capacity: 1)
         bounds.initialize(to: (0, 0))
@@ -22,7 +23,8 @@ import Testing
             return false
         }
         let page = address & ~0xFFF
-        let entry = state + StateLayout.tlb + Int(address >> 12 & UInt64(StateLayout.tlbCount - 1)) * StateLayout.tlbEntrySize
+        let slot = Int(address >> 12 & UInt64(StateLayout.tlbCount - 1))
+        let entry = state + StateLayout.tlb + slot * StateLayout.tlbEntrySize
         entry.storeBytes(of: page, toByteOffset: access == 0 ? 0 : 8, as: UInt64.self)
         entry.storeBytes(of: page, toByteOffset: 16, as: UInt64.self)
         return true

@@ -5,7 +5,8 @@ import Testing
 
 /// Pinned listings of generated code: a change of the generator shows in the diff of Tests/Listings.
 ///
-/// To record them again after a deliberate change: `GUISE_RECORD=1 swift test --filter ListingTests`, then read the diff.
+/// To record them again after a deliberate change: `GUISE_RECORD=1 swift test --filter ListingTests`, then read the
+/// diff.
 @Suite struct ListingTests {
     /// A typical guest block as a front lifts it.
     struct Block: CustomTestStringConvertible {
@@ -18,8 +19,8 @@ import Testing
     /// x0…x5 and f0, f1 have host registers; the rest live in the state block.
     private static let pinned = [0, 1, 2, 3, 4, 5, TestGuest.f0, TestGuest.f0 + 1]
 
-    private static let directory = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .appendingPathComponent("Listings/x86-64")
+    private static let directory = URL(fileURLWithPath: #filePath)
+        .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("Listings/x86-64")
 
     static let isDisassemblerInstalled = FileManager.default.isExecutableFile(atPath: "/usr/bin/objdump")
 
@@ -27,7 +28,8 @@ import Testing
     func `generated code is as recorded`(block: Block) throws {
         let deny: HelperFunction = { _, _, _, _ in 0 }
         let code = try GeneratedCode(pinned: Self.pinned, helpers: [deny],
-                                     memory: block.machine ? .callbacks(load: deny, store: deny, pointer: deny) : .identity)
+                                     memory: block.machine ? .callbacks(load: deny, store: deny, pointer: deny)
+                                         : .identity)
         try #require(code.thunks.hasFMA, "listings are of hosts with the x86-64-v3 instructions")
         let unit = Unit()
         try Parser.parse("unit 0x10000\n" + block.text, globals: TestGuest.globals, into: unit)
@@ -40,7 +42,8 @@ import Testing
             try FileManager.default.createDirectory(at: Self.directory, withIntermediateDirectories: true)
             try listing.write(to: file, atomically: true, encoding: .utf8)
         }
-        #expect(listing == (try? String(contentsOf: file, encoding: .utf8)), "\(block.name): record again with GUISE_RECORD=1")
+        let recorded = try? String(contentsOf: file, encoding: .utf8)
+        #expect(listing == recorded, "\(block.name): record again with GUISE_RECORD=1")
     }
 
     // MARK: disassembly
@@ -89,8 +92,9 @@ import Testing
         var targets: Set<Int> = []
         for line in output.split(separator: "\n") {
             guard let colon = line.firstIndex(of: ":"),
-                  let address = Int(line[..<colon].drop { $0 == " " }, radix: 16), range.contains(address) else { continue }
-            var words = line[line.index(after: colon)...].split(whereSeparator: { $0 == " " || $0 == "\t" }).map(String.init)
+                  let address = Int(line[..<colon].drop { $0 == " " }, radix: 16), range.contains(address)
+            else { continue }
+            var words = line[line.index(after: colon)...].split(whereSeparator: \.isWhitespace).map(String.init)
             // `call 0x1234` and `jne 0x1234`; `[rip+0x10] # 0x1234`.
             if let last = words.last, last.hasPrefix("0x"), let target = Int(last.dropFirst(2), radix: 16),
                words[0].hasPrefix("j") || words[0] == "call" || words.contains("#") {

@@ -1,5 +1,5 @@
-// The rules a unit must obey before anything executes or compiles it. A broken rule is a bug of the front or of a pass,
-// never the guest's doing.
+// The rules a unit must obey before anything executes or compiles it. A broken rule is a bug of the front or of a
+// pass, never the guest's doing.
 
 /// A broken rule.
 public struct VerifierProblem: Error, Equatable, CustomStringConvertible {
@@ -236,9 +236,11 @@ public struct Verifier {
             require(result == .i1, "floatCompare.\(result)")
         case .floatClassify: require(source.isFloat && result == .i64, "floatClassify from \(source) to \(result)")
         case .floatToSigned, .floatToUnsigned:
-            require(source.isFloat && (result == .i32 || result == .i64), "\(operation.opcode) from \(source) to \(result)")
+            require(source.isFloat && (result == .i32 || result == .i64),
+                    "\(operation.opcode) from \(source) to \(result)")
         case .signedToFloat, .unsignedToFloat:
-            require((source == .i32 || source == .i64) && result.isFloat, "\(operation.opcode) from \(source) to \(result)")
+            require((source == .i32 || source == .i64) && result.isFloat,
+                    "\(operation.opcode) from \(source) to \(result)")
         case .floatToFloat, .nanBox, .nanUnbox:
             let valid = switch operation.opcode {
             case .nanBox: source == .f32 && result == .f64
