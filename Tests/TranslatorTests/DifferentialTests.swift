@@ -232,18 +232,15 @@ import Testing
         set x6, %s
         jump 0x20000
         """,
-        // A store of its own base register while every temporary is in use.
+        // A store of its own base register while another temporary is in use.
         """
-        %p = get x2
-        %q = get x3
-        %l = add.i64 %p, %q
-        %m = sub.i64 %p, %q
-        %n = xor.i64 %p, %q
+        %a = get x1
+        %v = load.u32.i32 [%a + 33]
         %x = get x0
-        store.u64.i64 [%x + 104], %x
-        set x4, %l
-        set x5, %m
-        set x6, %n
+        store.u8.i64 [%x + 104], %x
+        set x2, %x
+        %w = zeroExtend.i64 %v
+        set x5, %w
         jump 0x20000
         """,
         // A float load that misses the TLB when every float temporary is in use.
