@@ -5,6 +5,7 @@
 #include "guest_access.h"
 #include <errno.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -87,6 +88,73 @@ __asm__(
     "syscall\n"
     "hlt\n"
     "1: ret\n");
+
+#define ARCH_SET_FS 0x1002
+#define ARCH_GET_FS 0x1003
+
+struct donor {
+    struct guise_storage *storage;
+    int ready;
+};
+
+static void *donate(void *argument) {
+    struct donor *d = argument;
+    pthread_attr_t attributes;
+    void *base = 0;
+    size_t size = 0;
+    if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
+        pthread_attr_getstack(&attributes, &base, &size);
+        pthread_attr_destroy(&attributes);
+    }
+    d->storage->stack_bottom = (uint64_t)(uintptr_t)base;
+    // What lies above this frame is glibc's.
+    d->storage->stack_top = (uint64_t)(uintptr_t)__builtin_frame_address(0);
+    guise_syscall(SYS_arch_prctl, ARCH_GET_FS, (long)&d->storage->thread_pointer, 0, 0, 0, 0);
+    __atomic_store_n(&d->ready, 1, __ATOMIC_RELEASE);
+    guise_syscall(SYS_futex, (long)&d->ready, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
+    for (;;) guise_syscall(SYS_exit, 0, 0, 0, 0, 0, 0);
+}
+
+int guise_make_storage(struct guise_storage *storage) {
+    struct donor d = {.storage = storage};
+    pthread_t thread;
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 1 << 20);
+    int error = pthread_create(&thread, &attributes, donate, &d);
+    pthread_attr_destroy(&attributes);
+    if (error) return error;
+    while (!__atomic_load_n(&d.ready, __ATOMIC_ACQUIRE))
+        guise_syscall(SYS_futex, (long)&d.ready, FUTEX_WAIT_PRIVATE, 0, 0, 0, 0);
+    return storage->stack_bottom ? 0 : ENOMEM;
+}
+
+struct sharing {
+    uint64_t thread_pointer;
+    int (*entry)(void *);
+    void *argument;
+    int taken;
+};
+
+static int enter_sharing(void *pointer) {
+    struct sharing *s = pointer;
+    guise_syscall(SYS_arch_prctl, ARCH_SET_FS, (long)s->thread_pointer, 0, 0, 0, 0);
+    int (*entry)(void *) = s->entry;
+    void *argument = s->argument;
+    // The parent's frame that holds *s may go now.
+    __atomic_store_n(&s->taken, 1, __ATOMIC_RELEASE);
+    guise_syscall(SYS_futex, (long)&s->taken, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
+    return entry(argument);
+}
+
+long guise_clone3_sharing(const void *args, unsigned long size, uint64_t thread_pointer, int (*entry)(void *), void *argument) {
+    struct sharing s = {thread_pointer, entry, argument, 0};
+    long pid = guise_clone3(args, size, enter_sharing, &s);
+    if (pid > 0)
+        while (!__atomic_load_n(&s.taken, __ATOMIC_ACQUIRE))
+            guise_syscall(SYS_futex, (long)&s.taken, FUTEX_WAIT_PRIVATE, 0, 0, 0, 0);
+    return pid;
+}
 
 long guise_fork(void) {
     pid_t pid = fork();

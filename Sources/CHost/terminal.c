@@ -18,12 +18,18 @@ void guise_terminal_restore(void) {
     errno = before;
 }
 
-// Signals that end the process through a fault or abort. Handlers that someone else installed stay; they decide.
+// Signals that end the process through a fault or abort. Whoever handles them otherwise (a backtracer) comes after us,
+// except for memory faults, which another handler may well survive.
 static const int fatal[] = {SIGABRT, SIGILL, SIGTRAP, SIGFPE, SIGSEGV, SIGBUS};
+static struct sigaction previous[sizeof fatal / sizeof fatal[0]];
 
-static void die(int number) {
+static void die(int number, siginfo_t *information, void *context) {
+    (void)context;
     guise_terminal_restore();
-    raise(number); // SA_RESETHAND put the default back
+    for (unsigned index = 0; index < sizeof fatal / sizeof fatal[0]; index++)
+        if (fatal[index] == number) sigaction(number, &previous[index], 0);
+    // A fault repeats itself when the handler returns; a signal that was sent does not.
+    if (number == SIGABRT || information->si_code <= 0) raise(number);
 }
 
 int guise_terminal_raw(int descriptor) {
@@ -35,11 +41,12 @@ int guise_terminal_raw(int descriptor) {
         prepared = 1;
         atexit(guise_terminal_restore);
         for (unsigned index = 0; index < sizeof fatal / sizeof fatal[0]; index++) {
-            struct sigaction old;
-            if (sigaction(fatal[index], 0, &old) != 0 || old.sa_handler != SIG_DFL) continue;
             struct sigaction action = {0};
-            action.sa_handler = die;
-            action.sa_flags = SA_RESETHAND | SA_NODEFER;
+            if (sigaction(fatal[index], 0, &previous[index]) != 0) continue;
+            int isMemory = fatal[index] == SIGSEGV || fatal[index] == SIGBUS;
+            if (isMemory && previous[index].sa_handler != SIG_DFL) continue;
+            action.sa_sigaction = die;
+            action.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;
             sigaction(fatal[index], &action, 0);
         }
     }

@@ -27,6 +27,17 @@ public final class Unit {
         uses = .allocate(capacity: capacity)
     }
 
+    /// A copy with no room to grow, for keeping.
+    public convenience init(copying other: Unit) {
+        self.init(capacity: max(1, other.count))
+        reset(start: other.start, mode: other.mode, rounding: other.rounding)
+        byteLength = other.byteLength
+        guestInstructionCount = other.guestInstructionCount
+        instructions.update(from: other.instructions, count: other.count)
+        uses.update(from: other.uses, count: other.count)
+        count = other.count
+    }
+
     deinit {
         instructions.deallocate()
         uses.deallocate()

@@ -7,6 +7,8 @@ import Glibc
 final class CallLog {
     let systemCalls: Bool
     private let signals: Bool
+    /// Whether executed blocks are wanted.
+    let blocks: Bool
     private var descriptor: Int32
     private let ownsFile: Bool
 
@@ -19,7 +21,8 @@ final class CallLog {
         }
         systemCalls = names.contains("syscalls")
         signals = names.contains("syscalls") || names.contains("signals") || names.contains("faults")
-        guard systemCalls || signals else { return nil }
+        blocks = names.contains("blocks")
+        guard systemCalls || signals || blocks else { return nil }
         descriptor = 2
         var owns = false
         if let file {
@@ -67,6 +70,9 @@ final class CallLog {
         let address = info.load(fromByteOffset: 16, as: UInt64.self)
         write("[\(hostCall(.gettid))] --- signal \(number) code \(code) address 0x\(hex(address)) ---\n")
     }
+
+    /// A block entered from outside generated code.
+    func block(_ address: UInt64) { write("[\(hostCall(.gettid))] block 0x\(hex(address))\n") }
 
     /// Lines are never held back; this marks where that matters.
     func flush() {}

@@ -2,6 +2,7 @@
 
 import CHost
 import Glibc
+import TranslatedCPU
 
 /// Options that a program and everything it executes run under.
 public struct ProgramOptions {
@@ -15,15 +16,11 @@ public struct ProgramOptions {
     public init() {}
 }
 
-/// Makes the engine of a new guest process. The query answers how many bytes from an address on are guest code:
-/// 0 where nothing may be executed.
-public typealias EngineFactory = (_ options: ProgramOptions, _ executableBytes: @escaping (UInt64) -> Int) throws -> any ProgramEngine
-
 /// State of the guest process that its threads share.
 final class GuestProcess {
     let abi: any LinuxABI
     let space: GuestAddressSpace
-    let engine: any ProgramEngine
+    let engine: UserEngine
     let options: ProgramOptions
     let paths: GuestPaths
     let log: CallLog?
@@ -48,7 +45,7 @@ final class GuestProcess {
     /// Value of personality(2).
     var personality: UInt64 = 0
 
-    init(abi: any LinuxABI, options: ProgramOptions, engine makeEngine: EngineFactory) throws {
+    init(abi: any LinuxABI, options: ProgramOptions) throws {
         self.abi = abi
         self.options = options
         let space = GuestAddressSpace(limit: abi.addressLimit)
@@ -56,7 +53,7 @@ final class GuestProcess {
         paths = GuestPaths(root: options.root, crossRoot: options.root.isEmpty ? abi.crossRoot : "")
         log = CallLog(specification: options.log)
         log?.hide(in: descriptors)
-        engine = try makeEngine(options, { space.executableBytes($0) })
+        engine = try options.makeEngine(space, log: log)
     }
 
     private enum Layout {

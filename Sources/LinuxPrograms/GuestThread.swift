@@ -2,6 +2,7 @@
 
 import CHost
 import Glibc
+import TranslatedCPU
 
 /// Dispositions of all signals. A table of its own per process, and per vfork child while that shares our memory.
 typealias SignalActions = UnsafeMutablePointer<GuestSignalAction>
@@ -9,7 +10,7 @@ typealias SignalActions = UnsafeMutablePointer<GuestSignalAction>
 /// A guest thread on the host thread that made it.
 final class GuestThread {
     let process: GuestProcess
-    let cpu: any ProgramCPU
+    let cpu: UserCPU
     let registers: UnsafeMutableRawPointer
     let abi: any LinuxABI
     /// Signal state shared with the host's signal handler.
@@ -29,8 +30,7 @@ final class GuestThread {
     /// Set when the thread has to leave its loop.
     private var ended = false
 
-    /// Keeps the cpu alive for the interrupt hook, which gets it unretained.
-    init(process: GuestProcess, cpu: any ProgramCPU, actions: SignalActions) {
+    init(process: GuestProcess, cpu: UserCPU, actions: SignalActions) {
         self.process = process
         self.cpu = cpu
         self.actions = actions
@@ -50,7 +50,7 @@ final class GuestThread {
 
     /// Makes the record the one the host's handler uses on this thread.
     func bind() {
-        state.pointee.cpu = Unmanaged.passUnretained(cpu as AnyObject).toOpaque()
+        state.pointee.cpu = registers
         guise_thread_bind(state)
     }
 
@@ -61,7 +61,7 @@ final class GuestThread {
     func run() {
         while !ended {
             if state.pointee.pending != 0 { deliverSignals() }
-            switch cpu.runProgram() {
+            switch cpu.run() {
             case .systemCall: systemCall()
             case .interrupted: break
             case .breakpoint:
@@ -97,7 +97,7 @@ final class GuestThread {
     }
 
     /// The signal for an access the host refused: by the guest's own map, not the host's.
-    private func memoryFault(_ address: UInt64, _ access: GuestAccess) {
+    private func memoryFault(_ address: UInt64, _ access: MemoryAccess) {
         let mapErr: Int32 = 1, accErr: Int32 = 2, busAdrErr: Int32 = 2
         guard let region = process.space.region(at: address) else {
             return fault(SIGSEGV, code: mapErr, address: address)

@@ -2,6 +2,7 @@
 
 import CHost
 import Glibc
+import TranslatedCPU
 
 /// Exit statuses of a command that runs another (as env(1), nohup(1) and shells use them).
 public enum ProgramStatus {
@@ -20,7 +21,7 @@ public struct ProgramStartError: Error, CustomStringConvertible {
 public enum ProgramRunner {
     /// Runs a program; returns only when it could not be started.
     public static func run(
-        _ program: String, arguments: [String], environment: [String], options: ProgramOptions, engine: EngineFactory
+        _ program: String, arguments: [String], environment: [String], options: ProgramOptions
     ) throws -> Never {
         var options = options
         if !options.root.isEmpty { options.root = try enter(root: options.root) }
@@ -44,11 +45,11 @@ public enum ProgramRunner {
         let host = readLink("/proc/self/fd/\(resolved.file)") ?? ""
         let continuation = Continuation(
             file: resolved.file, path: resolved.path, executable: paths.guestName(Array(host.utf8)), options: options)
-        try start(continuation, host: host, arguments: resolved.arguments, environment: environment.map { Array($0.utf8) }, engine)
+        try start(continuation, host: host, arguments: resolved.arguments, environment: environment.map { Array($0.utf8) })
     }
 
     /// Carries on when this process is the image of a guest's execve; returns when it is not.
-    public static func continueIfExecuted(engine: EngineFactory) {
+    public static func continueIfExecuted() {
         guard getenv(Continuation.name) != nil else { return }
         var environment: [[UInt8]] = []
         var found: Continuation?
@@ -62,7 +63,7 @@ public enum ProgramRunner {
         let arguments = CommandLine.arguments.isEmpty ? [[]] : rawArguments()
         let host = readLink("/proc/self/fd/\(continuation.file)") ?? ""
         do {
-            try start(continuation, host: host, arguments: arguments, environment: environment, engine)
+            try start(continuation, host: host, arguments: arguments, environment: environment)
         } catch {
             // The kernel ends a process whose new image cannot be set up in the same way.
             write("guise: \(String(decoding: continuation.path, as: UTF8.self)): \(error)")
@@ -126,7 +127,7 @@ public enum ProgramRunner {
     }
 
     private static func start(
-        _ c: Continuation, host: String, arguments: [[UInt8]], environment: [[UInt8]], _ engine: EngineFactory
+        _ c: Continuation, host: String, arguments: [[UInt8]], environment: [[UInt8]]
     ) throws -> Never {
         let name = String(decoding: c.path, as: UTF8.self)
         func fail(_ error: Error, _ status: Int32) -> ProgramStartError {
@@ -138,10 +139,10 @@ public enum ProgramRunner {
         guard let head = readAt(c.file, 0, 64), let header = ELFHeader(head),
             let abi = linuxABIs.first(where: { header.isProgram(of: $0) })
         else { throw ProgramStartError(status: ProgramStatus.cannotExecute, description: "\(name): \(explain(ENOEXEC))") }
-        let process: GuestProcess, cpu: any ProgramCPU
+        let process: GuestProcess, cpu: UserCPU
         do {
-            process = try GuestProcess(abi: abi, options: c.options, engine: engine)
-            cpu = try process.engine.makeProgramCPU()
+            process = try GuestProcess(abi: abi, options: c.options)
+            cpu = try process.engine.makeCPU()
         } catch { throw fail(error, ProgramStatus.guiseFailed) }
         process.executablePath = String(decoding: c.executable, as: UTF8.self)
         process.hostExecutablePath = host
@@ -161,7 +162,7 @@ public enum ProgramRunner {
         var mask: UInt64 = 0
         withUnsafeMutablePointer(to: &mask) { _ = hostCall(.rt_sigprocmask, 0, 0, Int(bitPattern: $0), 8) }
         thread.bind()
-        installHandlers(process.engine)
+        installHandlers()
         thread.applyMask((mask & ~SignalSet.reserved) | c.blocked)
         thread.run()
         // The first thread's loop ends only with its process.
@@ -182,9 +183,8 @@ public enum ProgramRunner {
         return actions
     }
 
-    private static func installHandlers(_ engine: any ProgramEngine) {
-        guise_set_interrupt_hook(engine.interruptHook)
-        guise_set_fault_hook(engine.faultHook)
+    private static func installHandlers() {
+        installEngineHooks()
         for signal in [SIGSEGV, SIGBUS] { guise_set_disposition(signal, Int32(guise_catch.rawValue), 0) }
     }
 }

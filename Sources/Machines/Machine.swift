@@ -202,6 +202,12 @@ public final class Machine: @unchecked Sendable {
         directory?.remove()
     }
 
+    /// Shows the user a line behind what the guest has printed so far.
+    private func tell(_ line: String) {
+        serial.flush(timeoutMilliseconds: Self.flushTimeoutMilliseconds)
+        environment.message(line)
+    }
+
     private func finish(_ end: MachineEnd) {
         if self.end == nil { self.end = end }
         loop.stop()
@@ -241,11 +247,11 @@ public final class Machine: @unchecked Sendable {
         case .powerOff: finish(serial.panic.announced ? .failed(status: 1) : .poweredOff)
         case .fail(let code): finish(.failure(code: UInt64(code)))
         case .reset where serial.panic.announced:
-            environment.message("The guest panicked; the machine ends instead of restarting")
+            tell("The guest panicked; the machine ends instead of restarting")
             finish(.failed(status: 1))
         case .reset:
             do { try restart() } catch {
-                environment.message("The machine cannot restart: \(error)")
+                tell("The machine cannot restart: \(error)")
                 finish(.failed(status: 125))
             }
         }
@@ -277,7 +283,7 @@ public final class Machine: @unchecked Sendable {
 
     private func panicGraceOver() {
         guard serial.panic.ended else { return }
-        environment.message("The guest panicked and stands still; the machine ends")
+        tell("The guest panicked and stands still; the machine ends")
         finish(.failed(status: 1))
     }
 

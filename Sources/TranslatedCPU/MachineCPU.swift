@@ -120,10 +120,13 @@ public final class MachineCPU: Savable, @unchecked Sendable {
 
     // MARK: timer
 
-    /// stimecmp was set; the front has driven STIP for now, the rest is a matter of time.
+    /// stimecmp was set or restored: arms the timer, or drives STIP when the time has come since the front looked (or
+    /// came while the machine was being suspended).
     private func timerChanged() {
         let deadline = riscv.supervisorTimer
-        services.armTimer(deadline == .max || deadline <= services.time() ? nil : deadline)
+        let isDue = deadline <= services.time()
+        if isDue { riscv.updateSupervisorTimer() }
+        services.armTimer(deadline == .max || isDue ? nil : deadline)
         guise_store32(state + StateLayout.exitRequest, 1)
     }
 
@@ -455,11 +458,30 @@ public final class MachineCPU: Savable, @unchecked Sendable {
     }
 }
 
+// The interpreter makes every access through these, so a TLB hit is answered here at once.
+
 let machineSlowLoad: HelperFunction = { state, address, size, _ in
-    MachineCPU.of(state).load(address, Int(size))
+    if let host = MachineTLB.hit(state, address, size, tag: 0) {
+        return switch size {
+        case 1: UInt64(host.load(as: UInt8.self))
+        case 2: UInt64(host.loadUnaligned(as: UInt16.self))
+        case 4: UInt64(host.loadUnaligned(as: UInt32.self))
+        default: host.loadUnaligned(as: UInt64.self)
+        }
+    }
+    return MachineCPU.of(state).load(address, Int(size))
 }
 
 let machineSlowStore: HelperFunction = { state, address, size, value in
+    if let host = MachineTLB.hit(state, address, size, tag: 8) {
+        switch size {
+        case 1: host.storeBytes(of: UInt8(truncatingIfNeeded: value), as: UInt8.self)
+        case 2: host.storeBytes(of: UInt16(truncatingIfNeeded: value), as: UInt16.self)
+        case 4: host.storeBytes(of: UInt32(truncatingIfNeeded: value), as: UInt32.self)
+        default: host.storeBytes(of: value, as: UInt64.self)
+        }
+        return 0
+    }
     MachineCPU.of(state).store(address, Int(size), value)
     return 0
 }

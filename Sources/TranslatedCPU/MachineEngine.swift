@@ -42,6 +42,7 @@ public final class MachineEngine: @unchecked Sendable {
         self.toHost = toHost
         front = RISCVFront()
         var translation = TranslationOptions(identityMemory: false)
+        translation.interpret = options.engine == .interpret || guise_cpu_has_v3() == 0
         translation.registersInMemory = options.registersInMemory
         translation.unitLimit = options.singleStep ? 1 : 64
         translation.cacheSize = options.cacheSize

@@ -45,6 +45,19 @@ final class MachineTLB {
         mode * StateLayout.tlbCount + Int(address >> 12 & UInt64(StateLayout.tlbCount - 1))
     }
 
+    /// Host address of an access that hits the TLB of the current mode, with the tag at entry offset `tag`; else nil.
+    @inline(__always)
+    static func hit(_ state: UnsafeMutableRawPointer, _ address: UInt64, _ size: UInt64,
+                    tag: Int) -> UnsafeMutableRawPointer? {
+        let mode = state.load(fromByteOffset: StateLayout.mode, as: UInt32.self)
+        let set = Int(Mode(rawValue: mode).data.rawValue) * StateLayout.tlbCount
+        let number = set + Int(address >> 12 & UInt64(StateLayout.tlbCount - 1))
+        let slot = state + StateLayout.tlb + number * StateLayout.tlbEntrySize
+        let offset = slot.load(fromByteOffset: tag, as: UInt64.self) ^ address
+        guard offset <= 4096 - size else { return nil }
+        return UnsafeMutableRawPointer(bitPattern: UInt(slot.load(fromByteOffset: 16, as: UInt64.self) &+ offset))
+    }
+
     private func invalidate(_ number: Int) {
         let tag = Self.invalidTag(number)
         entry(number).storeBytes(of: tag, as: UInt64.self)

@@ -40,6 +40,7 @@ public final class UserEngine: @unchecked Sendable {
         self.options = options
         front = RISCVFront()
         var translation = TranslationOptions(identityMemory: true)
+        translation.interpret = options.engine == .interpret || guise_cpu_has_v3() == 0
         translation.registersInMemory = options.registersInMemory
         translation.unitLimit = options.singleStep ? 1 : 64
         translation.cacheSize = options.cacheSize

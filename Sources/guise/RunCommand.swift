@@ -53,8 +53,7 @@ struct RunCommand: ParsableCommand {
         options.log = LogCategory.absolute(log ?? "")
         do {
             try ProgramRunner.run(
-                program, arguments: Array(command.dropFirst()), environment: environment(), options: options,
-                engine: EngineChoice.make)
+                program, arguments: Array(command.dropFirst()), environment: environment(), options: options)
         } catch let failure as ProgramStartError {
             throw CommandFailure(failure.description, status: failure.status)
         }
@@ -78,6 +77,6 @@ struct RunCommand: ParsableCommand {
 
     /// Called before anything is parsed: this process may be what a guest's execve made.
     static func continueIfExecuted() {
-        ProgramRunner.continueIfExecuted(engine: EngineChoice.make)
+        ProgramRunner.continueIfExecuted()
     }
 }

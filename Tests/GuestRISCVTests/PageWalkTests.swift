@@ -5,6 +5,7 @@ import Testing
 @testable import GuestRISCV
 
 private let V: UInt64 = 1, R: UInt64 = 2, W: UInt64 = 4, X: UInt64 = 8, U: UInt64 = 16, A: UInt64 = 64, D: UInt64 = 128
+private let invalidLeaves: [UInt64] = [0, R, W | V, W | X | V, V | R | 1 << 54, V | R | 1 << 61, V | R | 1 << 63, V]
 
 @Suite(.serialized) struct PageWalkTests {
     /// A supervisor hart whose Sv39 tables map virtual page 0x40_0000 + n to page `to` with the given bits.
@@ -19,7 +20,7 @@ private let V: UInt64 = 1, R: UInt64 = 2, W: UInt64 = 4, X: UInt64 = 8, U: UInt6
 
     private let address = GuestVirtual(0x40_0123)
 
-    private func page(_ hart: Hart, _ access: MemoryAccess, _ privilege: Privilege = .supervisor) -> PageTranslation? {
+    private func walk(_ hart: Hart, _ access: MemoryAccess, _ privilege: Privilege = .supervisor) -> PageTranslation? {
         guard case .page(let page) = hart.state.translate(address, access, privilege: privilege, ram: hart.ram) else { return nil }
         return page
     }
@@ -33,11 +34,11 @@ private let V: UInt64 = 1, R: UInt64 = 2, W: UInt64 = 4, X: UInt64 = 8, U: UInt6
 
     @Test func `a read sets A, withholds write, and a write sets D`() throws {
         let hart = try hart(V | R | W)
-        let read = try #require(page(hart, .read))
+        let read = try #require(walk(hart, .read))
         #expect(read.physical.value == Hart.ramStart + 0x7123)
         #expect(read.permissions == [.read])
         #expect(hart.tableEntry(3, 0) == Hart.entry(7, V | R | W | A))
-        let write = try #require(page(hart, .write))
+        let write = try #require(walk(hart, .write))
         #expect(write.permissions == [.read, .write])
         #expect(hart.tableEntry(3, 0) == Hart.entry(7, V | R | W | A | D))
     }
@@ -49,7 +50,7 @@ private let V: UInt64 = 1, R: UInt64 = 2, W: UInt64 = 4, X: UInt64 = 8, U: UInt6
         #expect(hart.tableEntry(3, 0) == Hart.entry(7, V | R))
     }
 
-    @Test(arguments: [0, R, W | V, W | X | V, V | R | 1 << 54, V | R | 1 << 61, V | R | 1 << 63, V])
+    @Test(arguments: invalidLeaves)
     func `invalid and reserved leaf entries fault`(_ bits: UInt64) throws {
         let hart = try hart(bits)
         #expect(fault(hart, .read) == .loadPageFault)
@@ -65,11 +66,11 @@ private let V: UInt64 = 1, R: UInt64 = 2, W: UInt64 = 4, X: UInt64 = 8, U: UInt6
 
     @Test func `user pages need SUM for data and are never executed by the supervisor`() throws {
         let hart = try hart(V | R | W | X | U)
-        #expect(page(hart, .read, .user) != nil)
-        #expect(page(hart, .execute, .user) != nil)
+        #expect(walk(hart, .read, .user) != nil)
+        #expect(walk(hart, .execute, .user) != nil)
         #expect(fault(hart, .read) == .loadPageFault)
         hart.csr(.sstatus, .set, Status.sum)
-        #expect(page(hart, .read) != nil)
+        #expect(walk(hart, .read) != nil)
         #expect(fault(hart, .execute) == .instructionPageFault)
     }
 
@@ -82,13 +83,13 @@ private let V: UInt64 = 1, R: UInt64 = 2, W: UInt64 = 4, X: UInt64 = 8, U: UInt6
         let hart = try hart(V | X)
         #expect(fault(hart, .read) == .loadPageFault)
         hart.csr(.sstatus, .set, Status.mxr)
-        #expect(page(hart, .read) != nil)
+        #expect(walk(hart, .read) != nil)
     }
 
     @Test func `a superpage translates its whole range and must be aligned`() throws {
         let hart = try hart(V | R)
         hart.table(2, 2, (0x8000_0000 >> 12) << 10 | V | R)
-        let page = try #require(page(hart, .read))
+        let page = try #require(walk(hart, .read))
         #expect(page.physical.value == 0x8000_0123)
         #expect(page.sizeBytes == 2 << 20)
         hart.table(2, 2, (0x8000_1000 >> 12) << 10 | V | R)
@@ -123,9 +124,9 @@ private let V: UInt64 = 1, R: UInt64 = 2, W: UInt64 = 4, X: UInt64 = 8, U: UInt6
 
     @Test func `machine mode and bare mode translate nothing`() throws {
         let hart = try hart(0)
-        #expect(page(hart, .read, .machine)?.physical.value == 0x40_0123)
+        #expect(walk(hart, .read, .machine)?.physical.value == 0x40_0123)
         hart.csr(.satp, .write, 0)
-        #expect(page(hart, .write)?.permissions == .all)
+        #expect(walk(hart, .write)?.permissions == .all)
     }
 
     @Test func `random tables never trap`() throws {
@@ -200,7 +201,7 @@ private let V: UInt64 = 1, R: UInt64 = 2, W: UInt64 = 4, X: UInt64 = 8, U: UInt6
         hart.csr(CSR(0x3B2), .write, .max)
         hart.csr(CSR(0x3A0), .write, 0x1F1F19)
         hart.enter(.supervisor)
-        #expect(page(hart, .read)?.permissions == .read)
+        #expect(walk(hart, .read)?.permissions == .read)
         #expect(fault(hart, .write) == .storeAccessFault)
         hart.enter(.machine)
         hart.csr(CSR(0x3A0), .write, 0x1F1819)

@@ -38,6 +38,16 @@ long guise_safe_syscall(uint64_t *pending, long number, long a0, long a1, long a
 long guise_clone3(const void *args, unsigned long size, int (*entry)(void *), void *argument);
 /// clone(2) in the host's argument order, with the same two forms of child.
 long guise_clone(unsigned long flags, void *stack_top, int *parent_tid, int *child_tid, int (*entry)(void *), void *argument);
+/// Host thread storage and stack that belong to no running thread.
+struct guise_storage {
+    uint64_t thread_pointer;
+    uint64_t stack_bottom;
+    uint64_t stack_top;
+};
+/// Makes storage by starting a pthread that leaves at once without giving it back. Returns 0, or an errno.
+int guise_make_storage(struct guise_storage *storage);
+/// clone3 of a process that shares our memory: the child takes `thread_pointer` over before it calls entry(argument).
+long guise_clone3_sharing(const void *args, unsigned long size, uint64_t thread_pointer, int (*entry)(void *), void *argument);
 /// glibc's fork(): allocator locks are consistent in the child. Returns the pid, 0 in the child, or -errno.
 long guise_fork(void);
 

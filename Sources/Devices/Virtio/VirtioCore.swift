@@ -102,6 +102,8 @@ public final class VirtioCore: VirtioLink, @unchecked Sendable {
             return .none
         }
         status = wanted
+        // No round may run before `finish` has activated the device; there it is resumed.
+        if goesLive { pauses += 1 }
         return goesLive ? .activate : .none
     }
 
@@ -141,7 +143,6 @@ public final class VirtioCore: VirtioLink, @unchecked Sendable {
         case .none: break
         case .reset: reset()
         case .activate:
-            pause()
             device.activate(features: driverFeatures)
             resume()
         }

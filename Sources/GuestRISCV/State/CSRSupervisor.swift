@@ -79,8 +79,8 @@ extension RISCVState {
         timerChanged?(base)
     }
 
-    /// stimecmp; all ones when no timer is set.
-    public var supervisorTimer: UInt64 { self[FrontLayout.stimecmp] }
+    /// The time at which STIP must be raised; all ones for never.
+    public var supervisorTimer: UInt64 { hasSupervisorTimer ? self[FrontLayout.stimecmp] : .max }
 
     /// Drives STIP from stimecmp and the time. The engine calls this when the time may have come.
     public func updateSupervisorTimer() {

@@ -74,6 +74,8 @@ extension RISCVState {
         self[FrontLayout.medeleg] = ExceptionCause.delegable & ~(1 << ExceptionCause.supervisorCall.rawValue)
         self[FrontLayout.mideleg] = InterruptBit.supervisor
         self[FrontLayout.mcounteren] = CounterEnable.all
+        // OpenSBI leaves the counters open to user mode as well, and Linux's vDSO reads the time without asking.
+        self[FrontLayout.scounteren] = CounterEnable.all
         self[FrontLayout.menvcfg] = EnvironmentConfiguration.stce
         self[FrontLayout.stimecmp] = .max
         self[FrontLayout.pmpaddr] = PMP.addressMask

@@ -99,10 +99,9 @@ protocol LinuxABI {
     func stackPointer(_ registers: UnsafeMutableRawPointer) -> UInt64
     func setStackPointer(_ registers: UnsafeMutableRawPointer, _ value: UInt64)
     func setThreadPointer(_ registers: UnsafeMutableRawPointer, _ value: UInt64)
-    /// Copies what a program can see of its registers, to another register file or out of and into a buffer of
-    /// `registerImageSize` bytes laid out alike.
-    func copyRegisters(from: UnsafeRawPointer, to: UnsafeMutableRawPointer)
-    var registerImageSize: Int { get }
+    /// What a program can see of its registers, and back into the same or another register file.
+    func saveRegisters(_ registers: UnsafeMutableRawPointer) -> [UInt64]
+    func restoreRegisters(_ registers: UnsafeMutableRawPointer, _ image: [UInt64])
     /// Registers at the start of a program.
     func start(_ registers: UnsafeMutableRawPointer, entry: UInt64, stack: UInt64)
 

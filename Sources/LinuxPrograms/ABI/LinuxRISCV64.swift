@@ -4,12 +4,12 @@
 // extension record but the end marker.
 
 import Glibc
+import GuestRISCV
 
-/// Register file offsets of the riscv64 front: x[n] at 8n, f[n] at 256 + 8n, pc at 512, fcsr at 520.
+/// Register file offsets of the riscv64 front: x[n] at 8n, f[n] at 256 + 8n, pc at 512; fcsr through RISCVState.
 private enum Offset {
     static let floats = 256
     static let pc = 512
-    static let fcsr = 520
     static func x(_ n: Int) -> Int { 8 * n }
 }
 
@@ -22,7 +22,6 @@ struct LinuxRISCV64: LinuxABI {
     let calls = genericSystemCalls
     let crossRoot = "/usr/riscv64-linux-gnu"
     let epollEventLayout = (size: 16, dataOffset: 8)
-    let registerImageSize = 1024
 
     /// One bit per single-letter extension, 'a' = bit 0.
     var hardwareCapabilities: (UInt64, UInt64) {
@@ -70,20 +69,24 @@ struct LinuxRISCV64: LinuxABI {
     func setThreadPointer(_ r: UnsafeMutableRawPointer, _ value: UInt64) { setX(r, 4, value) }
 
     func start(_ r: UnsafeMutableRawPointer, entry: UInt64, stack: UInt64) {
-        memset(r + 8, 0, Offset.pc - 8)
-        setFloatControl(r, 0)
+        memset(r + Offset.x(1), 0, Offset.pc - Offset.x(1))
+        RISCVState(r).fcsr = 0
         setX(r, 2, stack)
         r.storeBytes(of: entry, toByteOffset: Offset.pc, as: UInt64.self)
     }
 
-    func copyRegisters(from: UnsafeRawPointer, to: UnsafeMutableRawPointer) {
-        memcpy(to + 8, from + 8, Offset.pc)
-        setFloatControl(to, floatControl(from))
+    // x1…x31, f0…f31, pc, fcsr.
+    func saveRegisters(_ r: UnsafeMutableRawPointer) -> [UInt64] {
+        let state = RISCVState(r)
+        return (1..<32).map { state.x($0) } + (0..<32).map { state.f($0) } + [state.pc, UInt64(state.fcsr)]
     }
-
-    private func floatControl(_ r: UnsafeRawPointer) -> UInt32 { r.load(fromByteOffset: Offset.fcsr, as: UInt32.self) }
-    private func setFloatControl(_ r: UnsafeMutableRawPointer, _ value: UInt32) {
-        r.storeBytes(of: value & 0xff, toByteOffset: Offset.fcsr, as: UInt32.self)
+    func restoreRegisters(_ r: UnsafeMutableRawPointer, _ image: [UInt64]) {
+        let state = RISCVState(r)
+        guard image.count == 65 else { return }
+        for n in 1..<32 { state.setX(n, image[n - 1]) }
+        for n in 0..<32 { state.setF(n, image[31 + n]) }
+        state.pc = image[63]
+        state.fcsr = UInt32(truncatingIfNeeded: image[64])
     }
 
     func cloneArguments(_ a: CallArguments) -> (flags: UInt64, stack: UInt64, parent: UInt64, tls: UInt64, child: UInt64) {
@@ -144,7 +147,7 @@ struct LinuxRISCV64: LinuxABI {
             p.storeBytes(of: programCounter(r), toByteOffset: Frame.registers, as: UInt64.self)
             memcpy(p + Frame.registers + 8, r + 8, 31 * 8)
             memcpy(p + Frame.floats, r + Offset.floats, 256)
-            p.storeBytes(of: floatControl(r), toByteOffset: Frame.fcsr, as: UInt32.self)
+            p.storeBytes(of: RISCVState(r).fcsr, toByteOffset: Frame.fcsr, as: UInt32.self)
             return Guest.write(UnsafeRawBufferPointer(image), at: at)
         }
         guard ok else { return false }
@@ -168,7 +171,7 @@ struct LinuxRISCV64: LinuxABI {
             r.storeBytes(of: p.loadUnaligned(fromByteOffset: Frame.registers, as: UInt64.self), toByteOffset: Offset.pc, as: UInt64.self)
             memcpy(r + 8, p + Frame.registers + 8, 31 * 8)
             memcpy(r + Offset.floats, p + Frame.floats, 256)
-            setFloatControl(r, p.loadUnaligned(fromByteOffset: Frame.fcsr, as: UInt32.self))
+            RISCVState(r).fcsr = p.loadUnaligned(fromByteOffset: Frame.fcsr, as: UInt32.self) & FCSR.mask
             return (
                 p.loadUnaligned(fromByteOffset: Frame.mask, as: UInt64.self),
                 p.loadUnaligned(fromByteOffset: Frame.stack, as: AlternateStack.self)

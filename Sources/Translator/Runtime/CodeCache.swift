@@ -1,4 +1,5 @@
-// The memory generated code lives in: one memfd mapped twice, writable and executable, never both at one address.
+// The memory generated code lives in: shared pages mapped twice, writable and executable, never both at one address.
+// No descriptor is kept: in user mode the descriptor table is the guest's, and so is RLIMIT_FSIZE.
 //
 // Each translating thread takes a chunk and appends units to it, so threads translate without waiting for each other.
 // Beside the code: fixed-size records of units and links, and a map from code address to unit for fault handlers. All of
@@ -68,7 +69,6 @@ final class CodeCache: @unchecked Sendable {
     let writable: UnsafeMutablePointer<UInt8>
     /// Executable view of the same bytes.
     let executable: UnsafeMutablePointer<UInt8>
-    private(set) var descriptor: Int32
 
     /// Unit index + 1 of each granule of code; 0 for none.
     let granuleOwner: UnsafeMutablePointer<UInt32>
@@ -84,12 +84,11 @@ final class CodeCache: @unchecked Sendable {
 
     init(size: Int) throws {
         self.size = size
-        descriptor = guise_memfd_create("code-cache", 1)
-        guard descriptor >= 0, ftruncate(descriptor, off_t(size)) == 0 else {
-            throw HostError("memfd_create", "code cache of \(size) bytes")
+        writable = try Self.map(size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1)
+        guard let alias = guise_alias(writable, UInt(size), nil), mprotect(alias, size, PROT_READ | PROT_EXEC) == 0 else {
+            throw HostError("mremap", "code cache of \(size) bytes")
         }
-        writable = try Self.map(size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor)
-        executable = try Self.map(size, PROT_READ | PROT_EXEC, MAP_SHARED, descriptor)
+        executable = alias.bindMemory(to: UInt8.self, capacity: size)
         unitCapacity = size / 128
         linkCapacity = unitCapacity * 3
         let anonymous = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
@@ -109,7 +108,6 @@ final class CodeCache: @unchecked Sendable {
         munmap(granuleOwner, size / Self.granule * 4)
         munmap(units, unitCapacity * MemoryLayout<UnitRecord>.stride)
         munmap(links, linkCapacity * MemoryLayout<LinkRecord>.stride)
-        close(descriptor)
     }
 
     private static func map(_ size: Int, _ protection: Int32, _ flags: Int32,
@@ -121,20 +119,11 @@ final class CodeCache: @unchecked Sendable {
 
     /// Gives this process its own copy after a fork: a shared cache would be patched by both processes.
     func separateAfterFork() throws {
-        let fresh = guise_memfd_create("code-cache", 1)
-        guard fresh >= 0, ftruncate(fresh, off_t(size)) == 0 else { throw HostError("memfd_create", "code cache") }
-        let used = nextChunk
-        var written = 0
-        while written < used {
-            let count = pwrite(fresh, writable + written, used - written, off_t(written))
-            guard count > 0 else { throw HostError("pwrite", "code cache copy") }
-            written += count
-        }
-        guard mmap(writable, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fresh, 0) != MAP_FAILED,
-              mmap(executable, size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fresh, 0) != MAP_FAILED
-        else { throw HostError("mmap", "code cache copy") }
-        close(descriptor)
-        descriptor = fresh
+        let fresh = try Self.map(size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1)
+        memcpy(fresh, writable, nextChunk)
+        guard guise_alias(fresh, UInt(size), executable) != nil, mprotect(executable, size, PROT_READ | PROT_EXEC) == 0,
+              guise_move(fresh, UInt(size), writable) != nil
+        else { throw HostError("mremap", "code cache copy") }
     }
 
     /// Executable address of a cache offset.

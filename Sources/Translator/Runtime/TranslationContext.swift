@@ -52,6 +52,7 @@ public final class TranslationContext {
     private var chunkEnd = 0
     private var chunkEpoch: UInt32 = 0
     private let enterCode: @convention(c) (UnsafeMutableRawPointer, UnsafeRawPointer) -> Void
+    private let interpreter: Interpreter?
     private let logsBlocks: Bool
     /// Receives the guest address of units entered from outside, when asked for.
     public var blockLog: ((UInt64, UInt32) -> Void)?
@@ -74,6 +75,8 @@ public final class TranslationContext {
         let enter = runtime.cache.executable + (runtime.thunks.enter - runtime.cache.writable)
         enterCode = unsafeBitCast(enter, to: (@convention(c) (UnsafeMutableRawPointer, UnsafeRawPointer) -> Void).self)
         logsBlocks = runtime.options.logBlocks
+        interpreter = runtime.options.interpret
+            ? Interpreter(front: runtime.front, memory: runtime.interpreterMemory) : nil
         member = RuntimeMember(state: state)
         TranslationRuntime.clearJumpCache(state)
         state.storeBytes(of: UInt64.max, toByteOffset: StateLayout.reservationAddress, as: UInt64.self)
@@ -128,6 +131,7 @@ public final class TranslationContext {
                 continue
             }
             DeadCode.eliminate(unit, globalCount: generator.globalCount, pinned: generator.globalIsPinned)
+            if runtime.options.interpret { break }
             let room = unit.count * Self.bytesPerOperation + Self.spareBytes
             if room > CodeCache.chunkSize {
                 limit = max(1, limit / 2)
@@ -147,6 +151,9 @@ public final class TranslationContext {
             if generator.generate(at: cache.writable + position, tlbMode: tlbMode, entryCheck: second) { break }
             precondition(limit > 1, "one guest instruction did not fit the code generator's tables")
             limit = max(1, limit / 2)
+        }
+        if runtime.options.interpret {
+            return try publishIR(start, mode, context, page, code, seen, second)
         }
         guard let reserved = runtime.reserve(links: generator.pendingLinks.count) else {
             runtime.flush(by: member, seen: seen)
@@ -170,6 +177,22 @@ public final class TranslationContext {
         instructionsTranslated += unit.guestInstructionCount
         guard guise_load32(runtime.epoch) == seen else { throw .flushed }
         return runtime.publish(reserved.unit, record, page: page, secondPage: second?.page)
+    }
+
+    /// Publishes a copy of the unit's IR for the interpreter.
+    private func publishIR(_ start: UInt64, _ mode: UInt32, _ context: UInt32, _ page: UInt64, _ code: GuestCode,
+                           _ seen: UInt32, _ second: SecondPage?) throws(TranslationFailure) -> UnitIndex {
+        guard let reserved = runtime.reserve(links: 0) else {
+            runtime.flush(by: member, seen: seen)
+            throw .flushed
+        }
+        let record = UnitRecord(start: start, context: context, mode: mode, codeOffset: 0, codeLength: 0,
+                                sideTableCount: 0, guestByteLength: UInt32(unit.byteLength), firstLink: 0, linkCount: 0,
+                                incoming: .max, hashNext: 0, pageNext: .noUnit, dead: 0,
+                                contentHash: Self.hash(code.bytes, unit.byteLength))
+        unitsTranslated += 1
+        instructionsTranslated += unit.guestInstructionCount
+        return runtime.publish(reserved.unit, record, ir: Unit(copying: unit), page: page, secondPage: second?.page)
     }
 
     /// Whether guest code at `bytes` still is what a unit was made from.
@@ -217,7 +240,13 @@ public final class TranslationContext {
             return false
         }
         if logsBlocks { blockLog?(runtime.cache.units[Int(unit)].start, runtime.cache.units[Int(unit)].mode) }
-        enterCode(state, runtime.entry(unit))
+        if let interpreter {
+            if let ir = runtime.ir(unit) { _ = interpreter.run(ir, state: state) }
+            // The interpreter has put the right pc in place already.
+            state.storeBytes(of: 0, toByteOffset: StateLayout.helperExit, as: UInt32.self)
+        } else {
+            enterCode(state, runtime.entry(unit))
+        }
         member.inside.pointee = 0
         return true
     }

@@ -19,6 +19,8 @@ public struct TranslationOptions: Sendable {
     public var unitLimit = 64
     /// Size of the code cache in bytes.
     public var cacheSize = 64 << 20
+    /// Execute the IR of units directly instead of generating code.
+    public var interpret = false
     /// Call for every unit about to run from outside (`--log blocks`).
     public var logBlocks = false
 
@@ -59,12 +61,21 @@ public final class TranslationRuntime: @unchecked Sendable {
     let epoch: UnsafeMutablePointer<UInt32>
     private var flushing = false
     private let firstChunk: Int
+    /// The IR of each unit when interpreting, by unit index; retained.
+    private let interpreted: UnsafeMutablePointer<Unmanaged<Unit>?>
+    /// How the interpreter reaches memory.
+    let interpreterMemory: InterpreterMemory
+    private static let interpretedLimit = 1 << 15
 
     /// - Throws: `HostError` when memory cannot be had.
     public init(front: GuestFront, options: TranslationOptions, slowLoad: HelperFunction, slowStore: HelperFunction,
                 slowPointer: HelperFunction) throws {
         self.front = front
         self.options = options
+        interpreted = .allocate(capacity: options.interpret ? Self.interpretedLimit : 1)
+        interpreted.initialize(repeating: nil, count: options.interpret ? Self.interpretedLimit : 1)
+        interpreterMemory = options.identityMemory ? .identity
+            : .callbacks(load: slowLoad, store: slowStore, pointer: slowPointer)
         cache = try CodeCache(size: options.cacheSize)
         let helpers = front.helpers
         helperTable = .allocate(capacity: max(1, helpers.count))
@@ -88,6 +99,8 @@ public final class TranslationRuntime: @unchecked Sendable {
     }
 
     deinit {
+        dropInterpreted()
+        interpreted.deallocate()
         helperTable.deallocate()
         pthread_mutex_destroy(lock)
         lock.deallocate()
@@ -165,7 +178,7 @@ public final class TranslationRuntime: @unchecked Sendable {
         pthread_mutex_lock(lock)
         defer { pthread_mutex_unlock(lock) }
         let record = cache.units[Int(unit)]
-        guard record.dead == 0, epoch.pointee == seen else { return }
+        guard record.dead == 0, epoch.pointee == seen, !options.interpret else { return }
         let slot = state + StateLayout.jumpCache + Int(record.start & UInt64((StateLayout.jumpCacheCount - 1) * 2)) * 8
         let salt = state.load(fromByteOffset: StateLayout.jumpSalt, as: UInt64.self)
         slot.storeBytes(of: UInt64(UInt(bitPattern: entry(unit))), toByteOffset: 8, as: UInt64.self)
@@ -193,11 +206,29 @@ public final class TranslationRuntime: @unchecked Sendable {
     func reserve(links count: Int) -> (unit: UnitIndex, link: Int)? {
         pthread_mutex_lock(lock)
         defer { pthread_mutex_unlock(lock) }
-        guard cache.unitCount < cache.unitCapacity, cache.linkCount + count <= cache.linkCapacity else { return nil }
+        let limit = options.interpret ? Self.interpretedLimit : cache.unitCapacity
+        guard cache.unitCount < limit, cache.linkCount + count <= cache.linkCapacity else { return nil }
         let result = (UnitIndex(cache.unitCount), cache.linkCount)
         cache.unitCount += 1
         cache.linkCount += count
         return result
+    }
+
+    /// Publishes the IR of a unit to be interpreted.
+    func publish(_ index: UnitIndex, _ record: UnitRecord, ir: Unit, page: UInt64, secondPage: UInt64?) -> UnitIndex {
+        interpreted[Int(index)] = .passRetained(ir)
+        return publish(index, record, page: page, secondPage: secondPage)
+    }
+
+    /// The IR of a unit; the caller keeps a flush away by being inside.
+    @inline(__always) func ir(_ unit: UnitIndex) -> Unit? { interpreted[Int(unit)]?.takeUnretainedValue() }
+
+    private func dropInterpreted() {
+        guard options.interpret else { return }
+        for index in 0..<cache.unitCount {
+            interpreted[index]?.release()
+            interpreted[index] = nil
+        }
     }
 
     /// Publishes a finished unit. If another thread was faster, its unit is returned instead.
@@ -214,6 +245,7 @@ public final class TranslationRuntime: @unchecked Sendable {
         slot.pointee.pageNext = pages[page] ?? .noUnit
         pages[page] = index
         if let secondPage { straddlers[secondPage, default: []].append(index) }
+        if options.interpret { return index }
         let first = Int(record.codeOffset) / CodeCache.granule
         let last = (Int(record.codeOffset) + Int(record.codeLength) - 1) / CodeCache.granule
         for granule in first...max(first, last) { cache.granuleOwner[granule] = index + 1 }
@@ -376,6 +408,7 @@ public final class TranslationRuntime: @unchecked Sendable {
             while guise_load32(other.inside) != 0 { sched_yield() }
         }
         pthread_mutex_lock(lock)
+        dropInterpreted()
         memset(buckets, 0, Self.bucketCount * 4)
         memset(cache.granuleOwner, 0, cache.nextChunk / CodeCache.granule * 4)
         pages.removeAll(keepingCapacity: true)

@@ -1,0 +1,54 @@
+// The CPU engine of a guest process: made from the command line's options, wired to the address space, and reached from
+// the host's signal handlers.
+
+import CHost
+import Glibc
+import TranslatedCPU
+
+/// Engines by the name given to `--engine`.
+public enum EngineChoice {
+    /// Names that `--engine` takes for programs.
+    public static let names = EngineKind.allCases.map(\.rawValue)
+}
+
+extension ProgramOptions {
+    /// An engine for these options, asking `space` where guest code is.
+    func makeEngine(_ space: GuestAddressSpace, log: CallLog?) throws -> UserEngine {
+        var choice = EngineOptions()
+        choice.engine = EngineKind(rawValue: engine) ?? .auto
+        if let log, log.blocks { choice.logBlock = { address, _ in log.block(address) } }
+        let engine = try UserEngine(options: choice)
+        engine.executableBytes = { space.executableBytes($0) }
+        return engine
+    }
+}
+
+/// Offsets in the x86-64 ucontext, which is kernel ABI (asm/sigcontext.h).
+private enum HostContext {
+    static let registers = 40
+    static let rbp = registers + 10 * 8, rip = registers + 16 * 8, error = registers + 19 * 8
+    static let trap = registers + 20 * 8, cr2 = registers + 22 * 8
+    static let pageFault: UInt64 = 14
+    static let writeBit: UInt64 = 2
+    /// A non-canonical address: the CPU does not say which. No guest can map this one.
+    static let unknownAddress: UInt64 = 1 << 63
+}
+
+/// Tells the C signal handler how to interrupt a CPU and where generated code's faults go.
+func installEngineHooks() {
+    guise_set_interrupt_hook { registers in
+        // The register block starts with the exit request (StateLayout), which `UserCPU.requestExit` sets alike.
+        guise_store32(registers, 1)
+    }
+    guise_set_fault_hook { _, _, context in
+        guard let context else { return 0 }
+        // SAFETY: the kernel passes a whole ucontext; the offsets above are inside it.
+        let word = { (offset: Int) in context.load(fromByteOffset: offset, as: UInt64.self) }
+        let address = word(HostContext.trap) == HostContext.pageFault ? word(HostContext.cr2) : HostContext.unknownAddress
+        let rip = (context + HostContext.rip).assumingMemoryBound(to: UInt64.self)
+        let done = UserEngine.handleHostFault(
+            ripPointer: rip, rbp: word(HostContext.rbp), address: address,
+            isWrite: word(HostContext.error) & HostContext.writeBit != 0)
+        return done ? 1 : 0
+    }
+}
