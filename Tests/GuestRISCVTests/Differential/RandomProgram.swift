@@ -47,7 +47,7 @@ struct RandomProgram {
         let upper = (distance + 0x800) >> 12
         emit("auipc", ["rd": 11, "upper": Int(upper << 12)])
         emit("addi", ["rd": 11, "rs1": 11, "imm": Int(distance - upper << 12)])
-        let pages = data.count + 4095 >> 12
+        let pages = (data.count + 4095) >> 12
         emit("lui", ["rd": 12, "upper": pages << 12])
         emit("addi", ["rd": 17, "imm": 64])
         emit("ecall", [:])
