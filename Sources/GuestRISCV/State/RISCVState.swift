@@ -92,6 +92,7 @@ public struct RISCVState {
         let hooks = (self[FrontLayout.readTime], self[FrontLayout.flushTranslations], self[FrontLayout.timerChanged])
         base.advanced(by: StateLayout.front).initializeMemory(as: UInt8.self, repeating: 0, count: StateLayout.frontSize)
         (self[FrontLayout.readTime], self[FrontLayout.flushTranslations], self[FrontLayout.timerChanged]) = hooks
+        self[word: FrontLayout.fcsr] = 0
         mxcsr = MXCSR.initial
         self[StateLayout.reservationAddress] = .max
     }
