@@ -18,7 +18,7 @@ struct Lifter {
     var ended = false
     /// Conditional branches lifted so far; a unit goes on behind the first few that lead forward.
     var sideExits = 0
-    static let sideExitLimit = 2
+    static let sideExitLimit = 3
 
     // MARK: registers
 
