@@ -6,8 +6,8 @@ let swiftSettings: [SwiftSetting] = [
     .swiftLanguageMode(.v5),
 ]
 
-func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+func module(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings + settings)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -34,12 +34,12 @@ let package = Package(
         module("SoftFloat"),
         module("ISA"),
         module("IR", ["ISA"]),
-        .target(name: "Translator", dependencies: ["IR", "SoftFloat", "GuestMemory", "Host", "CHost"],
-                // The code generator's classes are confined to one thread; dynamic exclusivity checks on their
-                // properties cost a third of the translation time.
-                swiftSettings: swiftSettings + [.unsafeFlags(["-enforce-exclusivity=unchecked"])]),
+        // The code generator's classes are confined to one thread; dynamic exclusivity checks on their properties
+        // cost a third of the translation time.
+        module("Translator", ["IR", "SoftFloat", "GuestMemory", "Host", "CHost"],
+               settings: [.unsafeFlags(["-enforce-exclusivity=unchecked"])]),
         // fronts
-        module("GuestRISCV", ["ISA", "IR", "SoftFloat", "Translator", "SavedState"]),
+        module("GuestRISCV", ["ISA", "IR", "SoftFloat", "Translator", "GuestMemory", "SavedState"]),
         // engines
         module("TranslatedCPU", ["Translator", "GuestRISCV", "GuestMemory", "Bus", "SavedState", "Host", "CHost"]),
         // devices

@@ -22,6 +22,7 @@ public struct Field: Sendable {
     public let name: StaticString
     /// Width in bits where the row gives no bit slices.
     public let width: Int
+    /// How a disassembler prints the field.
     public let style: OperandStyle
     public init(_ name: StaticString, _ width: Int, _ style: OperandStyle) {
         self.name = name
@@ -36,7 +37,9 @@ public struct FieldLayout: Sendable {
     public struct Piece: Sendable {
         public let wordBit: Int, valueBit: Int, length: Int
     }
+    /// The field that is laid out.
     public let field: Field
+    /// Where its bits lie, in the order of the row.
     public internal(set) var pieces: [Piece]
 
     /// Number of bits of the value, low bits without a piece included.

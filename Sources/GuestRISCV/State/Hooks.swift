@@ -24,6 +24,7 @@ extension RISCVState {
         nonmutating set { base.storeBytes(of: newValue, toByteOffset: FrontLayout.readTime, as: RISCVHooks.ReadTime?.self) }
     }
 
+    /// Forgets cached address translations after sfence.vma and its like; nil where the engine keeps none.
     public var flushTranslations: RISCVHooks.FlushTranslations? {
         get { base.load(fromByteOffset: FrontLayout.flushTranslations, as: RISCVHooks.FlushTranslations?.self) }
         nonmutating set {
@@ -32,6 +33,7 @@ extension RISCVState {
         }
     }
 
+    /// Told of a new stimecmp; nil where nothing waits for it.
     public var timerChanged: RISCVHooks.TimerChanged? {
         get { base.load(fromByteOffset: FrontLayout.timerChanged, as: RISCVHooks.TimerChanged?.self) }
         nonmutating set {

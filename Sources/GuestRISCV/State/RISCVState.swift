@@ -8,6 +8,7 @@ import Translator
 public struct RISCVState {
     // SAFETY: `base` points to a state block of StateLayout.size bytes that outlives the value; its owner guarantees
     // that no other thread uses the block, but for the words documented as atomic.
+    /// The start of the state block.
     public let base: UnsafeMutableRawPointer
 
     public init(_ base: UnsafeMutableRawPointer) { self.base = base }
