@@ -24,7 +24,7 @@ extension RISCVState {
         nonmutating set { base.storeBytes(of: newValue, toByteOffset: FrontLayout.readTime, as: RISCVHooks.ReadTime?.self) }
     }
 
-    /// Forgets cached address translations after sfence.vma and its like; nil where the engine keeps none.
+    /// What forgets cached translations; nil when nothing is cached.
     public var flushTranslations: RISCVHooks.FlushTranslations? {
         get { base.load(fromByteOffset: FrontLayout.flushTranslations, as: RISCVHooks.FlushTranslations?.self) }
         nonmutating set {
@@ -33,7 +33,7 @@ extension RISCVState {
         }
     }
 
-    /// Told of a new stimecmp; nil where nothing waits for it.
+    /// Who is told about stimecmp; nil for nobody.
     public var timerChanged: RISCVHooks.TimerChanged? {
         get { base.load(fromByteOffset: FrontLayout.timerChanged, as: RISCVHooks.TimerChanged?.self) }
         nonmutating set {

@@ -19,6 +19,8 @@ public struct TranslationOptions: Sendable {
     public var unitLimit = 64
     /// Size of the code cache in bytes.
     public var cacheSize = 64 << 20
+    /// Measure the cost of translating.
+    public var statistics = false
     /// Execute the IR of units directly instead of generating code.
     public var interpret = false
     /// Call for every unit about to run from outside (`--log blocks`).
