@@ -54,6 +54,7 @@ struct LinkRecord {
 /// Index of a unit record.
 public typealias UnitIndex = UInt32
 extension UnitIndex {
+    /// The index of no unit.
     public static var noUnit: UInt32 { .max }
 }
 
