@@ -280,6 +280,12 @@ public final class Builder {
         return unit.append(Instruction(.nanUnbox, .f32, a: a))
     }
 
+    /// The guest's sticky exception flags.
+    public func readFloatFlags() -> ValueID { unit.append(Instruction(.readFloatFlags, .i64)) }
+
+    /// Replaces the guest's sticky exception flags.
+    public func writeFloatFlags(_ flags: ValueID) { unit.append(Instruction(.writeFloatFlags, .void, a: flags)) }
+
     // MARK: control
 
     /// Marks the start of the guest instruction at `pc`.

@@ -80,6 +80,10 @@ public enum Opcode: UInt8, CaseIterable, Sendable {
     case nanBox
     /// f64 register image -> f32; the canonical NaN unless properly boxed.
     case nanUnbox
+    /// The sticky exception flags as i64: inexact, underflow, overflow, divide by zero, invalid from bit 0 up.
+    case readFloatFlags
+    /// Replaces the sticky exception flags by the low five bits of a (i64).
+    case writeFloatFlags
 
     // MARK: control
     /// imm = guest pc. Marks the first operation of a guest instruction.

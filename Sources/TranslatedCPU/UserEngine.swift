@@ -37,14 +37,11 @@ public final class UserEngine: @unchecked Sendable {
     /// - Throws: `EngineError` or `HostError`.
     public init(options: EngineOptions) throws {
         if options.engine == .translate && guise_cpu_has_v3() == 0 { throw EngineError.hostTooOld }
+        let options = try options.withDebugEnvironment()
         self.options = options
         front = RISCVFront()
-        var translation = TranslationOptions(identityMemory: true)
-        translation.interpret = options.engine == .interpret || guise_cpu_has_v3() == 0
-        translation.registersInMemory = options.registersInMemory
-        translation.unitLimit = options.singleStep ? 1 : 64
-        translation.cacheSize = options.cacheSize
-        translation.logBlocks = options.logBlock != nil
+        let translation = options.translation(
+            identityMemory: true, interpret: options.engine == .interpret || guise_cpu_has_v3() == 0)
         runtime = try TranslationRuntime(front: front, options: translation, slowLoad: { _, _, _, _ in 0 },
                                          slowStore: { _, _, _, _ in 0 }, slowPointer: { _, _, _, _ in 0 })
         UserEngine.current = self
@@ -114,8 +111,14 @@ public final class UserCPU {
 
     deinit { munmap(registers, StateLayout.size) }
 
+    /// What translating cost so far, one line; meaningful with GUISE_DEBUG=statistics.
+    public var statistics: String { context.statistics }
+
     /// Must be called when the guest thread has ended.
-    public func retire() { context.retire() }
+    public func retire() {
+        if engine.options.statistics { fputs("guise: \(context.statistics)\n", stderr) }
+        context.retire()
+    }
 
     /// Guest program counter.
     public var pc: UInt64 {
@@ -133,7 +136,7 @@ public final class UserCPU {
             from: source + StateLayout.integerGlobals, byteCount: StateLayout.pc + 8 - StateLayout.integerGlobals)
         registers.advanced(by: StateLayout.front).copyMemory(from: source + StateLayout.front,
                                                              byteCount: StateLayout.frontSize)
-        for offset in [StateLayout.mode, StateLayout.guestMXCSR] {
+        for offset in [StateLayout.mode, StateLayout.guestMXCSR, StateLayout.floatStatus] {
             registers.storeBytes(of: source.load(fromByteOffset: offset, as: UInt32.self), toByteOffset: offset,
                                  as: UInt32.self)
         }

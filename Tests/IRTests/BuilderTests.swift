@@ -184,6 +184,47 @@ struct BuilderGolden: CustomTestStringConvertible {
         %1 = nanUnbox.f32 %0
         set s0, %1
         """),
+        BuilderGolden("a left and a right shift that complete each other are a rotation", {
+            let x = $0.get(a1)
+            let high = $0.binary(.shiftLeft, x, $0.constant(13)), low = $0.binary(.shiftRightUnsigned, x, $0.constant(51))
+            $0.set(a0, $0.binary(.or, low, high))
+        }, """
+        %0 = get a1
+        %1 = constant.i64 13
+        %5 = rotateLeft.i64 %0, %1
+        set a0, %5
+        """),
+        BuilderGolden("shifts that do not complete each other are no rotation, nor are those of different values", {
+            let x = $0.get(a1), y = $0.get(a2), by13 = $0.constant(13)
+            let high = $0.binary(.shiftLeft, x, by13)
+            $0.set(a0, $0.binary(.or, high, $0.binary(.shiftRightUnsigned, x, $0.constant(50))))
+            $0.set(a1, $0.binary(.or, high, $0.binary(.shiftRightUnsigned, y, $0.constant(51))))
+        }, """
+        %0 = get a1
+        %1 = get a2
+        %2 = constant.i64 13
+        %3 = shiftLeft.i64 %0, %2
+        %4 = constant.i64 50
+        %5 = shiftRightUnsigned.i64 %0, %4
+        %6 = or.i64 %3, %5
+        set a0, %6
+        %8 = constant.i64 51
+        %9 = shiftRightUnsigned.i64 %1, %8
+        %10 = or.i64 %3, %9
+        set a1, %10
+        """),
+        BuilderGolden("a bitwise operation on extended words is one on the words", {
+            let x = $0.signExtend($0.truncate($0.get(a1), .i32), .i64), y = $0.signExtend($0.truncate($0.get(a2), .i32), .i64)
+            $0.set(a0, $0.xor(x, y))
+        }, """
+        %0 = get a1
+        %1 = truncate.i32 %0
+        %3 = get a2
+        %4 = truncate.i32 %3
+        %6 = xor.i32 %1, %4
+        %7 = signExtend.i64 %6
+        set a0, %7
+        """),
         BuilderGolden("unary operations of constants fold in their width", {
             $0.set(Registers.b0, $0.unary(.byteSwap, $0.unary(.not, $0.constant(0x0F, .i8))))
             $0.set(Registers.w0, $0.unary(.countLeadingZeros, $0.constant(1, .i32)))

@@ -36,6 +36,88 @@ struct PassGolden: CustomTestStringConvertible {
         #expect(operations(unit) == once)
     }
 
+    @Test(arguments: pinnedGoldens)
+    func `dead code elimination with pinned registers`(golden: PassGolden) throws {
+        let unit = try parsed("unit 0x10000\n" + golden.input)
+        #expect(Verifier.problems(in: unit, globals: Registers.all, helperCount: 4) == [])
+        let pinned = [true, true, false] + [Bool](repeating: false, count: Registers.all.count - 3)
+        DeadCode.eliminate(unit, globalCount: Registers.all.count, pinned: pinned)
+        #expect(body(unit) == PassGolden.lines(golden.output))
+        #expect(Verifier.problems(in: unit, globals: Registers.all, helperCount: 4, optimised: true) == [])
+    }
+
+    /// a0 and a1 are pinned, a2 is not.
+    static let pinnedGoldens: [PassGolden] = [
+        PassGolden(claim: "an overwritten pinned register keeps a value that is still used", input: """
+            %0 = get a1
+            %1 = add.i64 %0, %0
+            set a0, %1
+            %3 = xor.i64 %1, %0
+            set a0, %3
+            jump 0x10008
+            """, output: """
+            %0 = get a1
+            %1 = add.i64 %0, %0
+            set a0, %1
+            %3 = xor.i64 %1, %0
+            set a0, %3
+            jump 0x10008
+            """),
+        PassGolden(claim: "an overwritten register in memory does not", input: """
+            %0 = get a1
+            %1 = add.i64 %0, %0
+            set a2, %1
+            %3 = xor.i64 %1, %0
+            set a2, %3
+            jump 0x10008
+            """, output: """
+            %0 = get a1
+            %1 = add.i64 %0, %0
+            dead
+            %3 = xor.i64 %1, %0
+            set a2, %3
+            jump 0x10008
+            """),
+        PassGolden(claim: "of an extension that nobody uses the narrow value is kept", input: """
+            %0 = get a1
+            %1 = truncate.i32 %0
+            %2 = add.i32 %1, %1
+            %3 = signExtend.i64 %2
+            set a0, %3
+            %5 = add.i32 %2, %1
+            %6 = signExtend.i64 %5
+            set a0, %6
+            jump 0x10008
+            """, output: """
+            %0 = get a1
+            %1 = truncate.i32 %0
+            %2 = add.i32 %1, %1
+            dead
+            set a0, %2
+            %5 = add.i32 %2, %1
+            %6 = signExtend.i64 %5
+            set a0, %6
+            jump 0x10008
+            """),
+        PassGolden(claim: "a constant, or a value nobody uses, needs no register", input: """
+            %0 = constant.i64 5
+            set a0, %0
+            %2 = get a1
+            %3 = add.i64 %2, %0
+            set a0, %3
+            set a0, %2
+            jump 0x10008
+            """, output: """
+            dead
+            dead
+            %2 = get a1
+            dead
+            dead
+            set a0, %2
+            jump 0x10008
+            """),
+    ]
+
     static let goldens: [PassGolden] = [
         PassGolden(claim: "a register overwritten at once is not written", input: """
             %0 = constant.i64 1

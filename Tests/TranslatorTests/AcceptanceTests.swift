@@ -25,15 +25,18 @@ import Testing
         "%r = atomic.maximumUnsigned.u64.i64 [%x], %y", "%r = atomic.xor.u64.i64 [%x], %big",
         "%r = floatCompare.lt %f, %g\n%r2 = zeroExtend.i64 %r", "%t = floatToUnsigned.rtz.i64 %f\n%r = add.i64 %t, %x",
         "%r = floatToSigned.dyn.i64 %f", "%r = floatToUnsigned.rup.i64 %f", "%r = floatClassify.i64 %f",
-        "%q = floatAdd.dyn.f64 %f, %g\n%r = bitcast.i64 %q", "%q = floatMultiplyAdd.dyn.f64 %f, %g, %h\n%r = bitcast.i64 %q",
-        "%q = floatMultiplyAdd.rmm.f64 %f, %g, %h\n%r = bitcast.i64 %q", "%q = floatMinimum.f64 %f, %g\n%r = bitcast.i64 %q",
+        "%q = floatAdd.dyn.f64 %f, %g\n%r = bitcast.i64 %q",
+        "%q = floatMultiplyAdd.dyn.f64 %f, %g, %h\n%r = bitcast.i64 %q",
+        "%q = floatMultiplyAdd.rmm.f64 %f, %g, %h\n%r = bitcast.i64 %q",
+        "%q = floatMinimum.f64 %f, %g\n%r = bitcast.i64 %q",
         "%q = copySign.f64 %f, %g\n%r = bitcast.i64 %q", "%q = unsignedToFloat.dyn.f64 %x\n%r = bitcast.i64 %q",
-        "%n = nanUnbox.f32 %f\n%m = nanUnbox.f32 %g\n%o = floatDivide.dyn.f32 %n, %m\n%b = nanBox.f64 %o\nset f2, %b\n%r = get x5",
+        "%n = nanUnbox.f32 %f\n%o = floatDivide.dyn.f32 %n, %n\n%b = nanBox.f64 %o\nset f2, %b\n%r = get x5",
         "%q = load.u64.f64 [%x + 8]\nset f1, %q\n%r = get x5", "store.u64.f64 [%x + 8], %f\n%r = get x5",
         "%r = call 0(%x, %y, %z)",
     ]
 
-    /// Each operation between registers, with an address register that is also written (`ld a0, 8(a0)`), as a front lifts it.
+    /// Each operation between registers, with an address register that is also written (`ld a0, 8(a0)`), as a front
+    /// lifts it.
     @Test(arguments: DifferentialTests.arrangements)
     func `a single operation is never declined`(arrangement: DifferentialTests.Arrangement) throws {
         let helpers: [HelperFunction] = [{ _, _, _, _ in 0 }]

@@ -1,5 +1,5 @@
-// What the translator's tests run units on: eight integer and four float registers, a state block, a scratch buffer, and a
-// fault handler for accesses that are meant to fail.
+// What the translator's tests run units on: eight integer and four float registers, a state block, a scratch buffer,
+// and a fault handler for accesses that are meant to fail.
 
 import CHost
 import Glibc
@@ -102,8 +102,8 @@ final class ScratchMemory {
     func store<T>(_ value: T, _ offset: Int) { base.storeBytes(of: value, toByteOffset: offset, as: T.self) }
 }
 
-/// The process's SIGSEGV handler while tests run: what the engines install, reduced to the access routines and to the one
-/// piece of generated code that is running.
+/// The process's SIGSEGV handler while tests run: what the engines install, reduced to the access routines and to the
+/// one piece of generated code that is running.
 enum FaultHandler {
     struct Running {
         var cache: Unmanaged<CodeCache>?

@@ -5,7 +5,8 @@ import Testing
 
 /// Random units leave the same state behind in the interpreter and as machine code.
 @Suite(.serialized) struct DifferentialTests {
-    /// Guest memory of the machine mode: the scratch buffer at its own address, entered into the soft TLB page by page.
+    /// Guest memory of the machine mode: the scratch buffer at its own address, entered into the soft TLB page by
+    /// page.
     private static let bounds: UnsafeMutablePointer<(low: UInt64, high: UInt64)> = {
         let bounds = UnsafeMutablePointer<(low: UInt64, high: UInt64)>.allocate(capacity: 1)
         bounds.initialize(to: (0, 0))
@@ -22,7 +23,8 @@ import Testing
             return false
         }
         let page = address & ~0xFFF
-        let entry = state + StateLayout.tlb + Int(address >> 12 & UInt64(StateLayout.tlbCount - 1)) * StateLayout.tlbEntrySize
+        let slot = Int(address >> 12 & UInt64(StateLayout.tlbCount - 1))
+        let entry = state + StateLayout.tlb + slot * StateLayout.tlbEntrySize
         entry.storeBytes(of: page, toByteOffset: access == 0 ? 0 : 8, as: UInt64.self)
         entry.storeBytes(of: page, toByteOffset: 16, as: UInt64.self)
         return true
@@ -230,18 +232,15 @@ import Testing
         set x6, %s
         jump 0x20000
         """,
-        // A store of its own base register while every temporary is in use.
+        // A store of its own base register while another temporary is in use.
         """
-        %p = get x2
-        %q = get x3
-        %l = add.i64 %p, %q
-        %m = sub.i64 %p, %q
-        %n = xor.i64 %p, %q
+        %a = get x1
+        %v = load.u32.i32 [%a + 33]
         %x = get x0
-        store.u64.i64 [%x + 104], %x
-        set x4, %l
-        set x5, %m
-        set x6, %n
+        store.u8.i64 [%x + 104], %x
+        set x2, %x
+        %w = zeroExtend.i64 %v
+        set x5, %w
         jump 0x20000
         """,
         // A float load that misses the TLB when every float temporary is in use.

@@ -1,5 +1,5 @@
-// Runs units as x86-64 code without an engine: one unit at the front of a small code cache, its links unlinked, its faults
-// caught. For comparison with the interpreter, and for listings.
+// Runs units as x86-64 code without an engine: one unit at the front of a small code cache, its links unlinked, its
+// faults caught. For comparison with the interpreter, and for listings.
 
 import CHost
 import Glibc

@@ -1,5 +1,5 @@
-// Random units that every executor can run: eight integer and four float registers, memory operations around the address in
-// x0 (always good) and x1 (just below a hole), every operation the code generator claims to do.
+// Random units that every executor can run: eight integer and four float registers, memory operations around the
+// address in x0 (always good) and x1 (just below a hole), every operation the code generator claims to do.
 
 import IR
 @testable import Translator
@@ -191,14 +191,16 @@ struct UnitGenerator {
         switch random.below(6) {
         case 0:
             let type = floatType()
-            keep(builder.load(address(), displacement(), MemoryFormat(sizeLog2: type == .f64 ? 3 : 2, aligned: aligned), type))
+            let format = MemoryFormat(sizeLog2: type == .f64 ? 3 : 2, aligned: aligned)
+            keep(builder.load(address(), displacement(), format, type))
         case 1:
             let type = floatType()
             let format = MemoryFormat(sizeLog2: type == .f64 && random.chance(70) ? 3 : 2, aligned: aligned)
             builder.store(address(), displacement(), value(type), format)
         case 2, 3:
             let type = word()
-            let format = MemoryFormat(sizeLog2: random.below(type == .i64 ? 4 : 3), signed: random.chance(50), aligned: aligned)
+            let size = random.below(type == .i64 ? 4 : 3)
+            let format = MemoryFormat(sizeLog2: size, signed: random.chance(50), aligned: aligned)
             keep(builder.load(address(), displacement(), format, type))
         default:
             let type = random.pick([ValueType.i64, .i64, .i32, .i16, .i8])
@@ -229,7 +231,8 @@ struct UnitGenerator {
         switch random.below(12) {
         case 0...3:
             let opcode = random.pick([Opcode.floatAdd, .floatSubtract, .floatMultiply, .floatDivide, .floatSquareRoot])
-            return builder.float(opcode, value(type), opcode == .floatSquareRoot ? .none : value(type), rounding: rounding())
+            let left = value(type), right = opcode == .floatSquareRoot ? .none : value(type)
+            return builder.float(opcode, left, right, rounding: rounding())
         case 4:
             return builder.multiplyAdd(value(type), value(type), value(type), negateProduct: random.chance(50),
                                        negateAddend: random.chance(50), rounding: rounding())
@@ -269,7 +272,9 @@ struct UnitGenerator {
             // Even, as every RISC-V jump makes it: an empty jump cache entry would match an address of all ones.
             let address = builder.and(value(.i64), builder.constant(~1))
             builder.jumpIndirect(address, kind: random.pick(JumpKind.allCases), returnAddress: pc + 4)
-        case 2: builder.raise(UInt8(random.pick([ExitKind.systemCall, .breakpoint, .wait, .frontException]).rawValue), pc: pc)
+        case 2:
+            let kind = random.pick([ExitKind.systemCall, .breakpoint, .wait, .frontException])
+            builder.raise(UInt8(kind.rawValue), pc: pc)
         default: builder.jump(target())
         }
     }

@@ -1,8 +1,8 @@
-// What each operation is made of: which fields of an `Instruction` mean something and how they are written. One table for
-// the printer, the parser and the verifier.
+// What each operation is made of: which fields of an `Instruction` mean something and how they are written. One table
+// for the printer, the parser and the verifier.
 //
-// A line of text is  [%value =] opcode[.suffix…][.type] operands  where a suffix spells `aux` or the part of `imm` that
-// is not an operand:
+// A line of text is  [%value =] opcode[.suffix…][.type] operands  where a suffix spells `aux` or the part of `imm`
+// that is not an operand:
 //
 //     %4 = add.i64 %2, %3                      set a0, %4
 //     %5 = load.s32.i64 [%2 + 8]               store.u64.aligned.i64 [%2 - 16], %5
@@ -89,6 +89,8 @@ struct OperationSyntax {
             immediate = .signs
         case .floatMinimum, .floatMaximum, .copySign, .copySignNegated, .xorSign: idle(2)
         case .floatClassify, .floatNegate, .floatAbsolute, .bitcast, .nanBox, .nanUnbox: idle(1)
+        case .readFloatFlags: type = .fixed(.i64)
+        case .writeFloatFlags: effect(1)
         case .floatCompare:
             operands = 2
             auxiliary = .floatCondition

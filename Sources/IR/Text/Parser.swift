@@ -1,7 +1,8 @@
 // Text to units: the inverse of the printer. Any text gives a unit or an error with a line number, never a trap.
 //
-// Beyond what the printer writes, `#` starts a comment, blank lines are skipped, and a value may have any name of letters,
-// digits and underscores: tests write what is easiest to read. Whether the unit makes sense is the verifier's question.
+// Beyond what the printer writes, `#` starts a comment, blank lines are skipped, and a value may have any name of
+// letters, digits and underscores: tests write what is easiest to read. Whether the unit makes sense is the
+// verifier's question.
 
 /// Why a text is not a unit.
 public struct ParseError: Error, Equatable, CustomStringConvertible {
@@ -126,12 +127,16 @@ public struct Parser {
                 throw error("Expected a read-modify-write operation")
             }
             instruction.imm = Int64(operation.rawValue)
-        case .signs: instruction.imm = (take(Vocabulary.negateProduct) ? 1 : 0) | (take(Vocabulary.negateAddend) ? 2 : 0)
+        case .signs:
+            if take(Vocabulary.negateProduct) { instruction.imm |= 1 }
+            if take(Vocabulary.negateAddend) { instruction.imm |= 2 }
         default: break
         }
         func choose<T: RawRepresentable>(_ table: [(T, String)], _ what: String) throws(ParseError) -> UInt8
         where T.RawValue == UInt8 {
-            guard let word = words.popFirst(), let raw = Vocabulary.raw(table, word) else { throw error("Expected \(what)") }
+            guard let word = words.popFirst(), let raw = Vocabulary.raw(table, word) else {
+                throw error("Expected \(what)")
+            }
             return raw
         }
         switch syntax.auxiliary {
@@ -149,7 +154,8 @@ public struct Parser {
                   let sizeLog2 = [8, 16, 32, 64, 128].firstIndex(where: { String($0) == shape.dropFirst() }) else {
                 throw error("Expected a memory format such as u32 or s16")
             }
-            instruction.aux = MemoryFormat(sizeLog2: sizeLog2, signed: sign == "s", bigEndian: take(Vocabulary.bigEndian),
+            instruction.aux = MemoryFormat(sizeLog2: sizeLog2, signed: sign == "s",
+                                           bigEndian: take(Vocabulary.bigEndian),
                                            aligned: take(Vocabulary.aligned)).rawValue
         case .fence: for (kind, word) in Vocabulary.fences where take(word) { instruction.aux |= kind.rawValue }
         case .jumpKind:
@@ -208,7 +214,8 @@ public struct Parser {
         }
     }
 
-    private mutating func plainOperands(_ syntax: OperationSyntax, _ instruction: inout Instruction) throws(ParseError) {
+    private mutating func plainOperands(_ syntax: OperationSyntax,
+                                        _ instruction: inout Instruction) throws(ParseError) {
         guard syntax.operands > 0 else { return }
         if syntax.isMemory {
             try expect("[")
@@ -257,7 +264,9 @@ public struct Parser {
     }
 
     private mutating func global(_ instruction: inout Instruction) throws(ParseError) {
-        guard let name = scanner.word(), let index = globals[name] else { throw error("Expected the name of a register") }
+        guard let name = scanner.word(), let index = globals[name] else {
+            throw error("Expected the name of a register")
+        }
         instruction.imm = Int64(index)
         instruction.type = globalTypes[index]
     }

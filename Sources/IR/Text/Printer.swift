@@ -1,4 +1,5 @@
-// Units as text, for people, goldens and logs. Stable: tests and pinned files depend on it. Syntax in OperationSyntax.swift.
+// Units as text, for people, goldens and logs. Stable: tests and pinned files depend on it. Syntax in
+// OperationSyntax.swift.
 //
 // Deliberately lossy in one respect: a dead operation is the word `dead`, whatever it was before.
 
@@ -67,7 +68,8 @@ public enum Printer {
         return words
     }
 
-    private static func operandText(_ operation: Instruction, _ syntax: OperationSyntax, _ globals: [Global]) -> String {
+    private static func operandText(_ operation: Instruction, _ syntax: OperationSyntax,
+                                    _ globals: [Global]) -> String {
         let imm = operation.imm, address = hex(UInt64(bitPattern: operation.imm))
         switch operation.opcode {
         case .constant: return number(imm)

@@ -73,7 +73,7 @@ public struct BootPlan: Equatable {
             throw MachineError("--memory", "\(ramSizeBytes) bytes are too few", advice: "give at least 8M")
         }
         guard files.kernel != nil || files.firmware != nil else {
-            throw MachineError("guise boot", "nothing to start", advice: "give --kernel FILE or --firmware FILE")
+            throw MachineError("boot", "nothing to start", advice: "give --kernel FILE or --firmware FILE")
         }
         let top = (ramStart + min(ramSize, Self.reach) - Self.deviceTreeSizeMax) / Self.topAlignment * Self.topAlignment
         deviceTree = top

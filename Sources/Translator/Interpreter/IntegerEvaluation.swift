@@ -1,5 +1,5 @@
-// Integer operations of the interpreter. Values are kept sign-extended from their width to 64 bits, i1 as 0 or 1: then
-// bitwise operations, comparisons (signed and unsigned) and right shifts of negative numbers need no masking.
+// Integer operations of the interpreter. Values are kept sign-extended from their width to 64 bits, i1 as 0 or 1:
+// then bitwise operations, comparisons (signed and unsigned) and right shifts of negative numbers need no masking.
 //
 // Written apart from IR's `Fold`, so that each can be tested against the other.
 

@@ -1,12 +1,12 @@
-// Executes IR units directly on a state block: portable, exact, one operation at a time in program order. The oracle that
-// generated code is compared with, and the engine of hosts without a code generator.
+// Executes IR units directly on a state block: portable, exact, one operation at a time in program order. The oracle
+// that generated code is compared with, and the engine of hosts without a code generator.
 //
-// A run leaves the same state behind as generated code would: guest registers, `pc`, `exitKind`, the fault fields, the
-// reservation and the sticky float flags of `guestMXCSR` (except the host's denormal-operand bit, which only real
+// A run leaves the same state behind as generated code would: guest registers, `pc`, `exitKind`, the fault fields,
+// the reservation and the sticky float flags of `guestMXCSR` (except the host's denormal-operand bit, which only real
 // hardware sets). Units may, but need not, have been through `DeadCode`.
 //
-// Absent: i128 and vector values, condition codes (the verifier's `execution` check reports them); exit requests, which
-// the engine looks at between units.
+// Absent: i128 and vector values, condition codes (the verifier's `execution` check reports them); exit requests,
+// which the engine looks at between units.
 
 import IR
 
@@ -134,6 +134,10 @@ public final class Interpreter {
                 let boxed = values[Int(op.a)]
                 values[index] = boxed & Self.boxUpper == Self.boxUpper ? boxed & ~Self.boxUpper : Self.canonicalNaN32
 
+            case .readFloatFlags: values[index] = Int64(FloatEvaluation.readFlags(state))
+            case .writeFloatFlags:
+                FloatEvaluation.writeFlags(state, UInt32(truncatingIfNeeded: values[Int(op.a)]))
+
             // MARK: control
             case .exitIf:
                 if Self.holds(op.aux, values[Int(op.a)], values[Int(op.b)]) {
@@ -147,7 +151,8 @@ public final class Interpreter {
                 }
                 return leave(kind, state, UInt64(bitPattern: op.imm))
             case .call:
-                precondition(op.imm >= 0 && op.imm < helperCount, "call of helper \(op.imm), the front has \(helperCount)")
+                precondition(op.imm >= 0 && op.imm < helperCount,
+                             "call of helper \(op.imm), the front has \(helperCount)")
                 let a = op.a == .none ? 0 : UInt64(bitPattern: values[Int(op.a)])
                 let b = op.b == .none ? 0 : UInt64(bitPattern: values[Int(op.b)])
                 let c = op.c == .none ? 0 : UInt64(bitPattern: values[Int(op.c)])

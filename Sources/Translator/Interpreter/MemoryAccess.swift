@@ -1,9 +1,9 @@
-// Guest memory as the interpreter sees it: host addresses (programs), or the slow paths that generated code calls on a
-// soft TLB miss (machines). Faults come back as exit kinds; nothing traps.
+// Guest memory as the interpreter sees it: host addresses (programs), or the slow paths that generated code calls on
+// a soft TLB miss (machines). Faults come back as exit kinds; nothing traps.
 //
-// Plain accesses of up to 8 bytes are single host accesses, so aligned ones are atomic and ordered as on the host (TSO on
-// x86-64). Atomics are the host's. They and reservations always demand natural alignment, as in generated code; plain
-// accesses only if the format says so.
+// Plain accesses of up to 8 bytes are single host accesses, so aligned ones are atomic and ordered as on the host
+// (TSO on x86-64). Atomics are the host's. They and reservations always demand natural alignment, as in generated
+// code; plain accesses only if the format says so.
 
 import CHost
 import IR
@@ -14,9 +14,9 @@ public enum InterpreterMemory: Sendable {
     /// Guest addresses are host addresses; accesses survive faults if the process's fault handler calls
     /// `guise_fixup_fault`.
     case identity
-    /// Functions with the shape and duties of the slow paths of generated code: (state, address, size in bytes, value).
-    /// `load` returns the zero-extended value, `store` stores the low bytes, `pointer` returns a host pointer for an
-    /// atomic access. On a fault they set `StateLayout.helperExit`, `exitAddress` and `exitAccess`.
+    /// Functions with the shape and duties of the slow paths of generated code: (state, address, size in bytes,
+    /// value). `load` returns the zero-extended value, `store` stores the low bytes, `pointer` returns a host pointer
+    /// for an atomic access. On a fault they set `StateLayout.helperExit`, `exitAddress` and `exitAccess`.
     case callbacks(load: HelperFunction, store: HelperFunction, pointer: HelperFunction)
 }
 

@@ -117,12 +117,21 @@ final class CodeCache: @unchecked Sendable {
         return address.bindMemory(to: UInt8.self, capacity: size)
     }
 
-    /// Gives this process its own copy after a fork: a shared cache would be patched by both processes.
-    func separateAfterFork() throws {
-        let fresh = try Self.map(size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1)
-        memcpy(fresh, writable, nextChunk)
-        guard guise_alias(fresh, UInt(size), executable) != nil, mprotect(executable, size, PROT_READ | PROT_EXEC) == 0,
-              guise_move(fresh, UInt(size), writable) != nil
+    /// Makes the copy that the child of a fork will use. It is made before, so that nothing the parent patches or appends
+    /// afterwards can be in it: the child's tables would not know.
+    func copyForFork() throws -> UnsafeMutablePointer<UInt8> {
+        let copy = try Self.map(size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1)
+        memcpy(copy, writable, nextChunk)
+        return copy
+    }
+
+    /// In the parent: the copy belongs to the child alone.
+    func dropCopy(_ copy: UnsafeMutablePointer<UInt8>) { munmap(copy, size) }
+
+    /// In the child: puts the copy in the place of the parent's cache.
+    func adopt(_ copy: UnsafeMutablePointer<UInt8>) throws {
+        guard guise_alias(copy, UInt(size), executable) != nil, mprotect(executable, size, PROT_READ | PROT_EXEC) == 0,
+              guise_move(copy, UInt(size), writable) != nil
         else { throw HostError("mremap", "code cache copy") }
     }
 

@@ -60,6 +60,9 @@ public final class TranslationContext {
     public private(set) var unitsTranslated = 0
     public private(set) var instructionsTranslated = 0
 
+    /// CPU time spent translating, when statistics are on.
+    private var nanoseconds: UInt64 = 0
+
     /// Worst-case code bytes per IR operation and per unit, used to leave room in a chunk.
     private static let bytesPerOperation = 160
     private static let spareBytes = 1024
@@ -118,6 +121,8 @@ public final class TranslationContext {
         guard guise_load32(runtime.epoch) == seen else { throw .flushed }
         let toBoundary = 0x1000 - Int(start & 0xFFF)
         var available = second == nil ? min(code.available, toBoundary) : code.available
+        let began = runtime.options.statistics ? Self.cpuNanoseconds() : 0
+        defer { if runtime.options.statistics { nanoseconds += Self.cpuNanoseconds() - began } }
         while true {
             builder.begin(start: start, mode: mode, rounding: runtime.front.rounding(mode: mode))
             if runtime.front.lift(builder, start: start, mode: mode, code: code.bytes, available: available,
@@ -130,6 +135,8 @@ public final class TranslationContext {
                 limit = 1
                 continue
             }
+            assert(Verifier.problems(in: unit, globals: runtime.front.globals,
+                                     helperCount: runtime.front.helpers.count).isEmpty)
             DeadCode.eliminate(unit, globalCount: generator.globalCount, pinned: generator.globalIsPinned)
             if runtime.options.interpret { break }
             let room = unit.count * Self.bytesPerOperation + Self.spareBytes
@@ -193,6 +200,19 @@ public final class TranslationContext {
         unitsTranslated += 1
         instructionsTranslated += unit.guestInstructionCount
         return runtime.publish(reserved.unit, record, ir: Unit(copying: unit), page: page, secondPage: second?.page)
+    }
+
+    private static func cpuNanoseconds() -> UInt64 {
+        var now = timespec()
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now)
+        return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+    }
+
+    /// One line about what translating cost this thread, when statistics are on.
+    public var statistics: String {
+        let each = instructionsTranslated == 0 ? 0 : Double(nanoseconds) / Double(instructionsTranslated)
+        return "\(unitsTranslated) units, \(instructionsTranslated) guest instructions translated, "
+            + "\(Int(each * 10) / 10) ns each"
     }
 
     /// Whether guest code at `bytes` still is what a unit was made from.

@@ -19,6 +19,8 @@ public struct TranslationOptions: Sendable {
     public var unitLimit = 64
     /// Size of the code cache in bytes.
     public var cacheSize = 64 << 20
+    /// Measure the cost of translating.
+    public var statistics = false
     /// Execute the IR of units directly instead of generating code.
     public var interpret = false
     /// Call for every unit about to run from outside (`--log blocks`).
@@ -60,6 +62,7 @@ public final class TranslationRuntime: @unchecked Sendable {
     /// Raised by every flush; a unit found before it must be looked up again.
     let epoch: UnsafeMutablePointer<UInt32>
     private var flushing = false
+    private var forkCopy: UnsafeMutablePointer<UInt8>?
     private let firstChunk: Int
     /// The IR of each unit when interpreting, by unit index; retained.
     private let interpreted: UnsafeMutablePointer<Unmanaged<Unit>?>
@@ -133,16 +136,28 @@ public final class TranslationRuntime: @unchecked Sendable {
         pthread_mutex_unlock(lock)
     }
 
-    /// Before a fork: no other thread may hold the lock.
-    public func prepareFork() { pthread_mutex_lock(lock) }
+    /// Before a fork: takes the lock, so that no other thread holds it in the child, and copies the cache.
+    public func prepareFork() {
+        pthread_mutex_lock(lock)
+        forkCopy = try? cache.copyForFork()
+    }
+
     /// After a fork, in the parent.
-    public func finishForkInParent() { pthread_mutex_unlock(lock) }
+    public func finishForkInParent() {
+        if let forkCopy { cache.dropCopy(forkCopy) }
+        forkCopy = nil
+        pthread_mutex_unlock(lock)
+    }
+
     /// After a fork, in the child, whose only thread is the caller with state block `state`.
+    /// - Throws: `HostError` when there was no memory for the copy.
     public func finishForkInChild(state: UnsafeMutableRawPointer) throws {
         pthread_mutex_init(lock, nil)
         flushing = false
         members.removeAll { $0.state != state }
-        try cache.separateAfterFork()
+        guard let copy = forkCopy else { throw HostError("mmap", "code cache of the child", errno: ENOMEM) }
+        forkCopy = nil
+        try cache.adopt(copy)
     }
 
     // MARK: lookup

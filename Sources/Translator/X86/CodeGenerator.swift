@@ -272,6 +272,8 @@ final class CodeGenerator {
         case .bitcast: emitBitcast(index, instruction)
         case .nanBox: emitNaNBox(index, instruction)
         case .nanUnbox: emitNaNUnbox(index, instruction)
+        case .readFloatFlags: emitReadFloatFlags(index)
+        case .writeFloatFlags: emitWriteFloatFlags(instruction)
         case .exitIf: emitExitIf(index, instruction)
         case .jump: emitJump(index, instruction)
         case .jumpIndirect: emitJumpIndirect(index, instruction)
