@@ -39,7 +39,7 @@ let package = Package(
         module("IR", ["ISA"]),
         module("Translator", ["IR", "SoftFloat", "GuestMemory", "Host", "CHost"]),
         // fronts
-        module("GuestRISCV", ["ISA", "IR", "SoftFloat", "Translator", "SavedState"]),
+        module("GuestRISCV", ["ISA", "IR", "GuestMemory", "Translator", "SavedState"]),
         // engines
         module("TranslatedCPU", ["Translator", "GuestRISCV", "GuestMemory", "Bus", "SavedState", "Host", "CHost"]),
         // devices
@@ -64,7 +64,7 @@ let package = Package(
         tests("ISATests", ["ISA"]),
         tests("IRTests", ["IR"]),
         tests("TranslatorTests", ["Translator", "IR"]),
-        tests("GuestRISCVTests", ["GuestRISCV", "Translator", "TranslatedCPU"]),
+        tests("GuestRISCVTests", ["GuestRISCV", "ISA", "IR", "GuestMemory", "SavedState", "Translator", "TranslatedCPU"]),
         tests("DevicesTests", ["Devices"]),
         tests("MachinesTests", ["Machines"]),
         tests("LinuxProgramsTests", ["LinuxPrograms"]),

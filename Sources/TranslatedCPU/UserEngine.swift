@@ -122,8 +122,13 @@ public final class UserCPU {
 
     /// Must be called when the guest thread has ended.
     public func retire() {
-        if engine.options.statistics { fputs("guise: \(context.statistics)\n", stderr) }
+        reportStatistics()
         context.retire()
+    }
+
+    /// Says what translating cost, when GUISE_DEBUG asks for it: when the guest thread or process is about to end.
+    public func reportStatistics() {
+        if engine.options.statistics { fputs("guise: \(context.statistics)\n", stderr) }
     }
 
     /// Guest program counter.

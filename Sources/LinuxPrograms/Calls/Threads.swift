@@ -77,7 +77,8 @@ extension GuestThread {
     }
 
     func exitProcess(_ a: CallArguments) -> Int {
-        hostCall(.exit_group, Int(bitPattern: a.a0))
+        cpu.reportStatistics()
+        return hostCall(.exit_group, Int(bitPattern: a.a0))
     }
 
     func setTIDAddress(_ a: CallArguments) -> Int {

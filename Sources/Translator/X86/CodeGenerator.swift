@@ -95,6 +95,8 @@ final class CodeGenerator {
     var locked: UInt32 = 0
     var floatLocked: UInt32 = 0
     var freeSpills: UInt32 = 0xFFFF
+    /// The unit has a backward or indirect jump.
+    private var looping = false
     /// The unit did not fit the fixed tables and must be lifted shorter.
     var failed = false
     var cold: [ColdCode] = []
@@ -180,11 +182,18 @@ final class CodeGenerator {
             valueCapacity = unit.capacity
             values = .allocate(capacity: valueCapacity)
         }
+        let instructions = unit.instructions, uses = unit.uses, values = values
+        looping = false
+        var pc = unit.start
         for index in 0..<unit.count {
-            var place = ValuePlace()
-            place.remaining = UInt32(unit.uses[index])
-            place.root = ValueID(truncatingIfNeeded: index)
-            (values + index).initialize(to: place)
+            (values + index).initialize(to: ValuePlace(remaining: UInt32(uses[index]),
+                                                       root: ValueID(truncatingIfNeeded: index)))
+            switch instructions[index].opcode {
+            case .instruction: pc = UInt64(bitPattern: instructions[index].imm)
+            case .jumpIndirect: looping = true
+            case .jump, .exitIf: if UInt64(bitPattern: instructions[index].imm) <= pc { looping = true }
+            default: break
+            }
         }
         owner.update(repeating: .none, count: 16)
         floatOwner.update(repeating: .none, count: 16)
@@ -205,17 +214,6 @@ final class CodeGenerator {
 
     /// Units that can be part of a loop notice exit requests at their entry.
     private func emitInterruptCheck() {
-        var looping = false
-        var pc = unit.start
-        for index in 0..<unit.count {
-            let instruction = unit.instructions[index]
-            switch instruction.opcode {
-            case .instruction: pc = UInt64(bitPattern: instruction.imm)
-            case .jumpIndirect: looping = true
-            case .jump, .exitIf: if UInt64(bitPattern: instruction.imm) <= pc { looping = true }
-            default: break
-            }
-        }
         guard looping else { return }
         asm.alu(ALU.cmp, .state(StateLayout.exitRequest), immediate: 0, wide: false)
         cold.append(ColdCode(kind: .exitToPC, entry: asm.jcc(CC.ne), value: unit.start))
