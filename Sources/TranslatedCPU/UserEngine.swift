@@ -98,6 +98,9 @@ public final class UserCPU {
     public let registers: UnsafeMutableRawPointer
     let engine: UserEngine
     private let context: TranslationContext
+    /// Guest code on its way into the translator; a unit of 64 instructions has at most 256 bytes.
+    private static let fetchSize = 512
+    private let fetched = UnsafeMutableRawPointer.allocate(byteCount: UserCPU.fetchSize, alignment: 16)
 
     init(engine: UserEngine) throws {
         self.engine = engine
@@ -109,7 +112,10 @@ public final class UserCPU {
         if let log = engine.options.logBlock { context.blockLog = { log($0, $1) } }
     }
 
-    deinit { munmap(registers, StateLayout.size) }
+    deinit {
+        munmap(registers, StateLayout.size)
+        fetched.deallocate()
+    }
 
     /// What translating cost so far, one line; meaningful with GUISE_DEBUG=statistics.
     public var statistics: String { context.statistics }
@@ -194,9 +200,14 @@ public final class UserCPU {
         let known = context.existing(start: start, context: 0, mode: mode)
         if known != .noUnit { return known }
         let available = engine.executableBytes(start)
-        guard available > 0, let bytes = UnsafeRawPointer(bitPattern: UInt(start)) else { return .noUnit }
+        guard available > 0 else { return .noUnit }
+        // Mapped is not readable: a file may end before its mapping, and another thread may unmap at any time.
+        let wanted = min(available, Self.fetchSize)
+        let missing = guise_copy_in(fetched, UnsafeRawPointer(bitPattern: UInt(start)), UInt(wanted))
+        guard missing < UInt(wanted) else { return .noUnit }
         return try context.unit(start: start, mode: mode, context: 0, page: start >> 12,
-                                code: GuestCode(bytes: bytes, available: available), limit: 64, seen: seen, second: nil)
+                                code: GuestCode(bytes: fetched, available: wanted - Int(missing)), limit: 64, seen: seen,
+                                second: nil)
     }
 
     /// Sorts out why generated code was left; nil to go on.

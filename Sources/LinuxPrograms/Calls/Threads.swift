@@ -95,7 +95,7 @@ extension GuestThread {
     }
 
     func getRobustList(_ a: CallArguments) -> Int {
-        guard a.a0 == 0 || Int(a.a0) == hostCall(.gettid) else { return pass(.get_robust_list, a) }
+        guard a.a0 == 0 || Int(bitPattern: a.a0) == hostCall(.gettid) else { return pass(.get_robust_list, a) }
         guard Guest.store(UInt64(24), at: a.a2), Guest.store(robustList, at: a.a1) else { return failure(EFAULT) }
         return 0
     }
