@@ -37,6 +37,8 @@ public final class Machine: @unchecked Sendable {
     private let pendingPower = Mutex<PowerEvent?>(nil)
     private var panicTimer = DeadlineTimer.never
     private var end: MachineEnd?
+    /// Devices stand still from a restore until the machine runs.
+    private var isBusPaused = false
 
     // MARK: Making
 
@@ -60,6 +62,9 @@ public final class Machine: @unchecked Sendable {
         var configuration = reader.configuration
         if let engine { configuration.engine = engine }
         try self.init(configuration, reader.boot, environment)
+        // Until the file has proved good as a whole nothing of it may reach a disk; `run` ends this.
+        board.bus.pause()
+        isBusPaused = true
         do {
             var state = StateReader(try reader.readRest(into: ram))
             try restore(from: &state)
@@ -182,6 +187,10 @@ public final class Machine: @unchecked Sendable {
         defer { tearDown() }
         try serial.activate()
         for hart in harts { try hart.launch(self) }
+        if isBusPaused {
+            isBusPaused = false
+            board.bus.resume()
+        }
         resumeAll()
         loop.run()
         return end ?? .ended
@@ -289,15 +298,17 @@ public final class Machine: @unchecked Sendable {
 
     // MARK: Suspending
 
-    private func answer(_ request: ControlRequest) -> String {
+    private func answer(_ request: ControlRequest) -> ControlReply {
         switch request {
-        case .status: return "ok running cpus=\(harts.count) memory=\(ram.sizeBytes) engine=\(configuration.engine.rawValue)"
+        case .status:
+            return ControlReply(text: "ok running cpus=\(harts.count) memory=\(ram.sizeBytes) "
+                                + "engine=\(configuration.engine.rawValue)")
         case .suspend(let path):
             do {
                 try suspend(to: path)
-                return "ok"
+                return ControlReply(text: "ok", isLast: true)
             } catch {
-                return "error " + "\(error)".map { $0 == "\n" ? " " : String($0) }.joined()
+                return ControlReply(text: "error " + "\(error)".map { $0 == "\n" ? " " : String($0) }.joined())
             }
         }
     }
