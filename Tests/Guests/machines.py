@@ -1,4 +1,5 @@
 """Machines: Debian's kernel with busybox, its installer, a whole system with systemd, firmware, and suspend/resume."""
+import hashlib
 import random
 import re
 import shutil
@@ -97,6 +98,53 @@ def installer(c):
     console.kill()
 
 
+@case("machines/a disk on PCIe", notQEMU="names its buses in another way")
+def pciDisk(c):
+    image = c.work / "pci.img"
+    image.write_bytes(b"first sector\n".ljust(8 << 20, b"\0"))
+    # A restart and a resume must find the function and its interrupt line again.
+    run = ("mount -t sysfs s /sys 2>/dev/null; cat /sys/bus/pci/devices/0000:00:01.0/vendor; readlink -f /sys/block/vda\n"
+           "head -c 12 /dev/vda; echo; yes second | dd of=/dev/vda bs=1M count=4 iflag=fullblock conv=fsync 2>/dev/null\n"
+           "grep virtio /proc/interrupts; read line; dd if=/dev/vda bs=1M iflag=direct 2>/dev/null | sha256sum\n")
+    name = f"pci-{c.work.name}"
+    console = c.boot(kernel=c.kernel(), initrd=c.initrd({"run": run}, ["virtio_pci", "virtio_blk"]), append=f"{append} guise.run=/run",
+                     disk=f"{image},bus=pci", name=name)
+    console.expect("0x1af4", 60)
+    console.expect(r"/sys/devices/\S*pci0000:00/0000:00:01.0/virtio\d+/block/vda", 10)
+    console.expect("first sector", 10)
+    console.expect(r"PLIC\s+3[2-5]\b", 20)
+    console, _ = suspendAndResume(c, console, 0, name)
+    console.send("go\n")
+    want = hashlib.sha256((b"second\n" * (4 << 20))[:4 << 20] + bytes(4 << 20)).hexdigest()
+    console.expect(want, 30)
+    console.end(30)
+    if hashlib.sha256(image.read_bytes()).hexdigest() != want:
+        raise Mismatch("the image holds something else than the guest wrote")
+
+
+@case("machines/virtio console", notQEMU="names its consoles in another way")
+def virtioConsole(c):
+    name = f"hvc-{c.work.name}"
+    # Debian's driver is a module, so the console is there only after the kernel's own start.
+    initrd = c.initrd({"run": "exec </dev/hvc0 >/dev/hvc0 2>&1; exec setsid -c sh -i\n"}, ["virtio_mmio", "virtio_console"])
+    console = c.console([c.guise, "boot", *c.engine, "--kernel", c.kernel(), "--initrd", initrd, "--virtio-console", "stdio",
+                         "--append", "console=ttyS0 console=hvc0 guise.run=/run", "--name", name])
+    console.expect(r"# ", 60)
+    console.send("tty; stty -echo; wc -c; echo counted\n")
+    console.expect(r"/dev/hvc0", 20)
+    # More than the guest's buffers hold at once, in lines that its line discipline takes.
+    for _ in range(40):
+        console.send(("x" * 999 + "\n") * 8)
+    console.send("\x04")
+    console.expect(r"320000\r?\ncounted", 60)
+    console.send("seq 1 60000 | tail -c 350000; echo all\n")
+    console.expect(r"59999\r?\n60000\r?\nall", 60)
+    console, _ = suspendAndResume(c, console, 0, name)
+    console.send("echo $((6 * 7)); poweroff -f\n")
+    console.expect(r"42\r?\n", 20)
+    console.end(30)
+
+
 @case("machines/OpenSBI and U-Boot to their prompt")
 def uboot(c):
     files = cache / "firmware/riscv64"
@@ -164,7 +212,14 @@ def systemd(c):
 def suspendAndResume(c, console, turn, name, engine=None):
     """Suspends the machine of that name and continues it in another process, every fourth turn on the slow engine."""
     state = c.work / f"state{turn}"
-    c.run([c.guise, "suspend", name, state], seconds=60).expect()
+    suspended = c.run([c.guise, "suspend", name, state], seconds=60)
+    while "no machine of that name" in suspended.err and console.process.poll() is None:
+        # It was started a moment ago and has no name yet.
+        time.sleep(0.05)
+        suspended = c.run([c.guise, "suspend", name, state], seconds=60)
+    if suspended.status != 0:
+        console.pump(1)
+        raise Mismatch(f"turn {turn}: {suspended.err.strip()}; the machine (status {console.process.poll()}) said {console.seen[-600:]!r}")
     # At once: when suspend returns, name and disks are free.
     resumed = c.console([c.guise, "resume", "--engine", engine or ("interpret" if turn % 4 == 3 else "translate"), state])
     console.end(30)
