@@ -1,5 +1,6 @@
 // Which engine runs a hart: the one place that knows them all.
 
+import Glibc
 import GuestMemory
 import GuestRISCV
 import SavedState
@@ -15,11 +16,34 @@ public enum Engines {
             var options = EngineOptions()
             options.engine = EngineKind(rawValue: request.engine.rawValue) ?? .auto
             options.cacheSize = 256 << 20
+            if request.logTopics.contains(LogTopic.blocks) {
+                options.logBlock = { address, mode in logLine("block 0x\(hex(address)) mode 0x\(hex(UInt64(mode)))") }
+            }
+            if request.logTopics.contains(LogTopic.faults) {
+                options.logFault = { fault in
+                    logLine("hart \(fault.hartID) \(fault.name) (\(fault.cause)) pc 0x\(hex(fault.pc)) "
+                            + "value 0x\(hex(fault.value)) in \(fault.privilege) mode")
+                }
+            }
             let engine = try MachineEngine(options: options, ram: request.ram, bus: request.bus, toHost: request.toHost)
             shared = engine
             return try TranslatedVCPU(request, engine)
         }
     }
+}
+
+/// What `--log` of a machine can name.
+enum LogTopic {
+    static let blocks = "blocks"
+    static let faults = "faults"
+}
+
+private func hex(_ value: UInt64) -> String { String(value, radix: 16) }
+
+/// A whole line at once, so that harts do not mix inside one.
+private func logLine(_ text: String) {
+    let bytes = Array((text + "\n").utf8)
+    _ = write(STDERR_FILENO, bytes, bytes.count)
 }
 
 /// A hart on the translator.

@@ -31,6 +31,7 @@ public final class Machine: @unchecked Sendable {
     let boot: BootFacts
     let harts: [Hart]
     let serial: SerialPort
+    let console: ConsolePort?
     let timerDeadlines: Mutex<[UInt64?]>
     let timers: TimerQueue
     private(set) var supervisorTimers: [DeadlineTimer] = []
@@ -41,6 +42,8 @@ public final class Machine: @unchecked Sendable {
     private let pendingPower = Mutex<PowerEvent?>(nil)
     private var panicTimer = DeadlineTimer.never
     private var end: MachineEnd?
+    /// Devices stand still from a restore until the machine runs.
+    private var isBusPaused = false
 
     // MARK: Making
 
@@ -64,6 +67,9 @@ public final class Machine: @unchecked Sendable {
         var configuration = reader.configuration
         if let engine { configuration.engine = engine }
         try self.init(configuration, reader.boot, environment)
+        // Until the file has proved good as a whole nothing of it may reach a disk; `run` ends this.
+        board.bus.pause()
+        isBusPaused = true
         do {
             var state = StateReader(try reader.readRest(into: ram))
             try restore(from: &state)
@@ -90,7 +96,13 @@ public final class Machine: @unchecked Sendable {
         ram = try GuestRAM(start: VirtMap.ram, sizeBytes: configuration.memorySizeBytes)
         timerDeadlines = Mutex(Array(repeating: nil, count: configuration.cpus))
         let late = LateBound()
-        serial = SerialPort(try Self.endpoint(configuration, environment, late), loop: loop)
+        serial = SerialPort(try Self.endpoint(configuration.serial, "Serial port", environment, late), loop: loop)
+        let loop = loop
+        console = try configuration.virtioConsole.map { choice in
+            ConsolePort(SerialPort(try Self.endpoint(choice, "Virtio console", environment, late), loop: loop))
+        }
+        var virtio = try environment.makeVirtio(configuration)
+        if let console { virtio.slots.append(console.slot) }
         let timers = timers, serial = serial, clock = clock
         board = try VirtBoard(ram: ram, services: BoardServices(
             clock: clock, makeTimer: { _, fire in timers.makeTimer(fire) },
@@ -99,7 +111,7 @@ public final class Machine: @unchecked Sendable {
             },
             serial: serial, serialInputWanted: { [weak serial] in serial?.inputWanted() },
             power: { event in late.machine?.power(event) }, wallNanoseconds: Self.wallNanoseconds
-        ), virtio: try environment.makeVirtio(configuration))
+        ), virtio: virtio)
         let board = board, ram = ram
         harts = try (0..<configuration.cpus).map { hart in
             let timer = timers.makeTimer { late.machine?.harts[hart].setInterrupt(InterruptBit.supervisorTimer, true) }
@@ -135,15 +147,17 @@ public final class Machine: @unchecked Sendable {
             guard let uart, let bus else { return }
             bus.exclusive(uart) { uart.outputReady() }
         }
-        serial.panicEnded = { [weak self] in
+        let panicEnded: @Sendable () -> Void = { [weak self] in
             guard let self else { return }
             self.panicTimer.set(deadlineTicks: self.clock.ticks &+ Self.panicGraceTicks)
         }
+        serial.panicEnded = panicEnded
+        console?.port.panicEnded = panicEnded
     }
 
-    private static func endpoint(_ configuration: MachineConfiguration, _ environment: MachineEnvironment,
+    private static func endpoint(_ choice: SerialChoice, _ what: String, _ environment: MachineEnvironment,
                                  _ late: LateBound) throws -> any SerialEndpoint {
-        switch configuration.serial {
+        switch choice {
         case .stdio:
             return StdioEndpoint { command in
                 switch command {
@@ -153,9 +167,10 @@ public final class Machine: @unchecked Sendable {
             }
         case .pty:
             let endpoint = try PtyEndpoint()
-            environment.message("Serial port on \(endpoint.path)")
+            environment.message("\(what) on \(endpoint.path)")
             return endpoint
         case .socket(let path): return try SocketEndpoint(path: path)
+        case .none: return NullEndpoint()
         }
     }
 
@@ -185,7 +200,12 @@ public final class Machine: @unchecked Sendable {
         signal(SIGPIPE, SIG_IGN)
         defer { tearDown() }
         try serial.activate()
+        try console?.port.activate()
         for hart in harts { try hart.launch(self) }
+        if isBusPaused {
+            isBusPaused = false
+            board.bus.resume()
+        }
         resumeAll()
         loop.run()
         return end ?? .ended
@@ -196,12 +216,14 @@ public final class Machine: @unchecked Sendable {
         for hart in harts { hart.join() }
         board.bus.pause()
         serial.flush(timeoutMilliseconds: Self.flushTimeoutMilliseconds)
+        console?.port.flush(timeoutMilliseconds: Self.flushTimeoutMilliseconds)
         releaseHost()
     }
 
     /// Gives back what others on the host can see: terminal, sockets, name.
     private func releaseHost() {
         serial.close()
+        console?.port.close()
         control?.shutDown()
         directory?.remove()
     }
@@ -246,11 +268,17 @@ public final class Machine: @unchecked Sendable {
         loop.post { [weak self] in self?.carryOut(event) }
     }
 
+    /// What the guest's last words on either console say.
+    private var panic: (announced: Bool, ended: Bool) {
+        let first = serial.panic, second = console?.port.panic ?? (announced: false, ended: false)
+        return (first.announced || second.announced, first.ended || second.ended)
+    }
+
     private func carryOut(_ event: PowerEvent) {
         switch event {
-        case .powerOff: finish(serial.panic.announced ? .failed(status: 1) : .poweredOff)
+        case .powerOff: finish(panic.announced ? .failed(status: 1) : .poweredOff)
         case .fail(let code): finish(.failure(code: UInt64(code)))
-        case .reset where serial.panic.announced:
+        case .reset where panic.announced:
             tell("The guest panicked; the machine ends instead of restarting")
             finish(.failed(status: 1))
         case .reset:
@@ -286,22 +314,24 @@ public final class Machine: @unchecked Sendable {
     }
 
     private func panicGraceOver() {
-        guard serial.panic.ended else { return }
+        guard panic.ended else { return }
         tell("The guest panicked and stands still; the machine ends")
         finish(.failed(status: 1))
     }
 
     // MARK: Suspending
 
-    private func answer(_ request: ControlRequest) -> String {
+    private func answer(_ request: ControlRequest) -> ControlReply {
         switch request {
-        case .status: return "ok running cpus=\(harts.count) memory=\(ram.sizeBytes) engine=\(configuration.engine.rawValue)"
+        case .status:
+            return ControlReply(text: "ok running cpus=\(harts.count) memory=\(ram.sizeBytes) "
+                                + "engine=\(configuration.engine.rawValue)")
         case .suspend(let path):
             do {
                 try suspend(to: path)
-                return "ok"
+                return ControlReply(text: "ok", isLast: true)
             } catch {
-                return "error " + "\(error)".map { $0 == "\n" ? " " : String($0) }.joined()
+                return ControlReply(text: "error " + "\(error)".map { $0 == "\n" ? " " : String($0) }.joined())
             }
         }
     }
@@ -343,7 +373,7 @@ public final class Machine: @unchecked Sendable {
 extension Machine {
     /// Everything but RAM and configuration. Harts are parked.
     func save(to writer: inout StateWriter) {
-        writer.section("machine", version: 1) { writer in
+        writer.section("machine", version: 2) { writer in
             let deadlines = timerDeadlines.withLock { $0 }
             for (index, hart) in harts.enumerated() {
                 let saved = hart.saved
@@ -353,6 +383,7 @@ extension Machine {
                 writer.put(deadlines[index] ?? 0)
             }
             writer.put(bytes: serial.pendingInput)
+            writer.put(bytes: console?.port.pendingInput ?? [])
         }
         clock.save(to: &writer)
         for hart in harts {
@@ -364,7 +395,10 @@ extension Machine {
     /// CPUs come before the bus: restored devices drive their lines, and those levels are the right ones.
     func restore(from reader: inout StateReader) throws {
         var deadlines: [UInt64?] = []
-        try reader.section("machine", newest: 1) { reader, _ in
+        try reader.section("machine", newest: 2) { reader, version in
+            guard version == 2 else {
+                throw StateError.unsupportedVersion(section: "machine", found: version, newest: 2)
+            }
             for hart in harts {
                 let raw: UInt64 = try reader.get()
                 guard let status = SBIHartStatus(rawValue: raw) else {
@@ -380,6 +414,8 @@ extension Machine {
                 deadlines.append(armed ? deadline : nil)
             }
             serial.pendingInput = try reader.getBytes()
+            let pending = try reader.getBytes()
+            console?.port.pendingInput = pending
         }
         try clock.restore(from: &reader)
         for hart in harts {

@@ -9,6 +9,14 @@ public enum EngineChoice: String, CaseIterable, Sendable {
     case interpret
 }
 
+/// How the guest finds a device.
+public enum DeviceBus: String, CaseIterable, Sendable {
+    /// A virtio-mmio slot.
+    case mmio
+    /// A device number on the PCIe bus.
+    case pci
+}
+
 /// Where a serial port leads.
 public enum SerialChoice: Equatable, Sendable, CustomStringConvertible {
     case stdio
@@ -16,12 +24,15 @@ public enum SerialChoice: Equatable, Sendable, CustomStringConvertible {
     case pty
     /// A listening UNIX socket at a path.
     case socket(String)
+    /// Nowhere: output is dropped, and nothing is ever typed.
+    case none
 
-    /// Parses `stdio`, `pty` or `socket=PATH`; nil for anything else.
+    /// Parses `stdio`, `pty`, `none` or `socket=PATH`; nil for anything else.
     public init?(_ text: String) {
         switch text {
         case "stdio": self = .stdio
         case "pty": self = .pty
+        case "none": self = .none
         default:
             guard text.hasPrefix("socket="), text.count > "socket=".count else { return nil }
             self = .socket(String(text.dropFirst("socket=".count)))
@@ -32,6 +43,7 @@ public enum SerialChoice: Equatable, Sendable, CustomStringConvertible {
         switch self {
         case .stdio: "stdio"
         case .pty: "pty"
+        case .none: "none"
         case .socket(let path): "socket=\(path)"
         }
     }
@@ -41,25 +53,31 @@ public enum SerialChoice: Equatable, Sendable, CustomStringConvertible {
 public struct DiskChoice: Equatable, Sendable {
     public var path: String
     public var readOnly: Bool
+    public var bus: DeviceBus
 
-    public init(path: String, readOnly: Bool = false) {
+    public init(path: String, readOnly: Bool = false, bus: DeviceBus = .mmio) {
         self.path = path
         self.readOnly = readOnly
+        self.bus = bus
     }
 
-    /// Parses `FILE[,ro]`.
+    /// Parses `FILE[,ro][,bus=mmio|pci]`.
     /// - Throws: `MachineError` naming the unknown option.
     public init(parsing text: String) throws {
         var parts = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
         path = parts.removeFirst()
         readOnly = false
-        guard !path.isEmpty else { throw MachineError("--disk \(text)", "names no file", advice: "write --disk FILE[,ro]") }
+        bus = .mmio
+        guard !path.isEmpty else { throw MachineError("--disk \(text)", "names no file", advice: "write --disk FILE[,ro][,bus=pci]") }
         for option in parts {
             switch option {
             case "ro": readOnly = true
             case "rw": readOnly = false
+            case "bus=mmio": bus = .mmio
+            case "bus=pci": bus = .pci
             default:
-                throw MachineError("--disk \(text)", "unknown option '\(option)'", advice: "known options are ro and rw")
+                throw MachineError("--disk \(text)", "unknown option '\(option)'",
+                                   advice: "known options are ro, rw, bus=mmio and bus=pci")
             }
         }
     }
@@ -116,6 +134,8 @@ public struct MachineConfiguration: Equatable, Sendable {
     public var shares: [ShareChoice] = []
     /// Where the UART leads.
     public var serial = SerialChoice.stdio
+    /// Where the virtio console leads (hvc0 in Linux), or nil for none.
+    public var virtioConsole: SerialChoice?
     /// Executor of guest code.
     public var engine = EngineChoice.auto
     /// Name under which other processes find the machine; nil hides it.
@@ -145,6 +165,10 @@ public struct MachineConfiguration: Equatable, Sendable {
                                + "\(Self.devicesMax)")
         }
         guard append.utf8.count <= 4096 else { throw MachineError("--append", "longer than 4096 bytes") }
+        if let virtioConsole, virtioConsole == serial, serial != .pty, serial != .none {
+            throw MachineError("--virtio-console \(virtioConsole)", "the serial port leads there as well",
+                               advice: "send one of them elsewhere, for example --serial none")
+        }
         if let name { try Self.check(name: name) }
     }
 
@@ -173,7 +197,7 @@ public struct MachineConfiguration: Equatable, Sendable {
     // MARK: Saved form
 
     public func save(to writer: inout StateWriter) {
-        writer.section("configuration", version: 1) { writer in
+        writer.section("configuration", version: 2) { writer in
             writer.put(architecture)
             writer.put(machine)
             writer.put(UInt32(cpus))
@@ -186,19 +210,24 @@ public struct MachineConfiguration: Equatable, Sendable {
             writer.put(each: disks) { writer, disk in
                 writer.put(disk.path)
                 writer.put(disk.readOnly)
+                writer.put(disk.bus.rawValue)
             }
             writer.put(each: shares) { writer, share in
                 writer.put(share.directory)
                 writer.put(share.tag)
             }
             writer.put(serial.description)
+            writer.put(virtioConsole?.description ?? "")
             writer.put(engine.rawValue)
         }
     }
 
     /// - Throws: `StateError` for a damaged stream, `MachineError` for a machine this build cannot make.
     public init(from reader: inout StateReader) throws {
-        try reader.section("configuration", newest: 1) { reader, _ in
+        try reader.section("configuration", newest: 2) { reader, version in
+            guard version == 2 else {
+                throw StateError.unsupportedVersion(section: "configuration", found: version, newest: 2)
+            }
             architecture = try reader.getString()
             machine = try reader.getString()
             cpus = Int(try reader.get(UInt32.self))
@@ -214,16 +243,27 @@ public struct MachineConfiguration: Equatable, Sendable {
             name = try optional(&reader)
             append = try reader.getString()
             disks = try reader.getEach(limit: Self.devicesMax) {
-                DiskChoice(path: try $0.getString(), readOnly: try $0.getBool())
+                let path = try $0.getString(), readOnly = try $0.getBool(), bus = try $0.getString()
+                guard let bus = DeviceBus(rawValue: bus) else {
+                    throw StateError.invalid(section: "configuration", reason: "a disk on bus '\(bus)'")
+                }
+                return DiskChoice(path: path, readOnly: readOnly, bus: bus)
             }
             shares = try reader.getEach(limit: Self.devicesMax) {
                 ShareChoice(directory: try $0.getString(), tag: try $0.getString())
             }
-            let serialText = try reader.getString(), engineText = try reader.getString()
+            let serialText = try reader.getString(), consoleText = try reader.getString()
+            let engineText = try reader.getString()
             guard let serial = SerialChoice(serialText), let engine = EngineChoice(rawValue: engineText) else {
                 throw StateError.invalid(section: "configuration", reason: "serial '\(serialText)', engine '\(engineText)'")
             }
             self.serial = serial
+            if !consoleText.isEmpty {
+                virtioConsole = SerialChoice(consoleText)
+                guard virtioConsole != nil else {
+                    throw StateError.invalid(section: "configuration", reason: "virtio console '\(consoleText)'")
+                }
+            }
             self.engine = engine
         }
         try validate()

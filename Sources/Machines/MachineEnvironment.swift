@@ -24,8 +24,8 @@ public struct CPURequest {
 public struct MachineEnvironment {
     /// Makes a hart. Called once per hart, in ascending order, all with the same RAM and bus.
     public var makeCPU: (CPURequest) throws -> any VCPU
-    /// Makes the virtio devices of a configuration: one factory per virtio-mmio slot.
-    public var makeVirtio: (MachineConfiguration) throws -> [VirtioSlotFactory]
+    /// Makes the virtio devices of a configuration.
+    public var makeVirtio: (MachineConfiguration) throws -> VirtioFactories
     /// Shows the user a line.
     public var message: @Sendable (String) -> Void
     /// Whether SIGTERM, SIGHUP, SIGINT and SIGQUIT end the machine in order.
@@ -37,10 +37,10 @@ public struct MachineEnvironment {
     /// What the engines shall log.
     public var logTopics: [String] = []
     /// The topics an engine can log.
-    public static let knownLogTopics: Set<String> = ["blocks", "faults"]
+    public static let knownLogTopics: Set<String> = [LogTopic.blocks, LogTopic.faults]
 
     public init(makeCPU: @escaping (CPURequest) throws -> any VCPU,
-                makeVirtio: @escaping (MachineConfiguration) throws -> [VirtioSlotFactory] = { _ in [] },
+                makeVirtio: @escaping (MachineConfiguration) throws -> VirtioFactories = { _ in VirtioFactories() },
                 message: @escaping @Sendable (String) -> Void) {
         self.makeCPU = makeCPU
         self.makeVirtio = makeVirtio

@@ -1,7 +1,8 @@
 // The virtio devices of a configuration: which slot gets what.
 //
-// Every machine has an entropy source and a balloon, in the slots after the user's devices. A disk has a thread of its own,
-// since a flush may take long; the others answer at once, on the vCPU that asks.
+// Every machine has an entropy source and a balloon, in the slots after the user's devices; the machine itself adds the
+// virtio console behind them. A disk has a thread of its own, since a flush may take long; the others answer at once, on the
+// vCPU that asks.
 
 import Bus
 import Devices
@@ -12,26 +13,33 @@ import Host
 public enum VirtioBackends {
     private static let alwaysThere = 2
 
-    /// One factory per slot: disks in order, then shares, then entropy and balloon.
+    /// Slots: disks in order, then shares, then entropy and balloon. PCI functions: the disks that ask for it, in order.
     /// - Throws: `MachineError` when there are more devices than slots.
-    public static func make(_ configuration: MachineConfiguration) throws -> [VirtioSlotFactory] {
-        let wanted = configuration.disks.count + configuration.shares.count
-        let room = VirtMap.virtioSlots - alwaysThere
-        guard wanted <= room else {
-            throw MachineError("\(wanted) disks and shares", "the board takes at most \(room) in all")
+    public static func make(_ configuration: MachineConfiguration) throws -> VirtioFactories {
+        let inSlots = configuration.disks.filter { $0.bus == .mmio }.count + configuration.shares.count
+        let room = VirtMap.virtioSlots - alwaysThere - (configuration.virtioConsole == nil ? 0 : 1)
+        guard inSlots <= room else {
+            throw MachineError("\(inSlots) disks and shares", "the board has slots for \(room) of them",
+                               advice: "put disks on PCI with --disk FILE,bus=pci")
         }
-        var factories: [VirtioSlotFactory] = configuration.disks.enumerated().map { index, disk in
-            { ram, interrupt in
-                let backend = try open("--disk \(disk.path)") {
-                    try FileDisk(path: disk.path, readOnly: disk.readOnly)
+        var factories = VirtioFactories()
+        for (index, disk) in configuration.disks.enumerated() {
+            switch disk.bus {
+            case .mmio:
+                factories.slots.append { ram, interrupt in
+                    let transport = VirtioMMIO(device: try block(disk, index), ram: ram, interrupt: interrupt)
+                    _ = try DeviceWorker(core: transport.core)
+                    return transport
                 }
-                let device = VirtioBlock(backend: backend, serial: "guise-disk-\(index)")
-                let transport = VirtioMMIO(device: device, ram: ram, interrupt: interrupt)
-                _ = try DeviceWorker(core: transport.core)
-                return transport
+            case .pci:
+                factories.functions.append { ram in
+                    let transport = VirtioPCI(device: try block(disk, index), ram: ram)
+                    _ = try DeviceWorker(core: transport.core)
+                    return transport
+                }
             }
         }
-        factories += configuration.shares.map { share in
+        factories.slots += configuration.shares.map { share in
             { ram, interrupt in
                 guard (1...VirtioNineP.tagBytesMax).contains(share.tag.utf8.count) else {
                     throw MachineError("--share \(share.directory)=\(share.tag)", "the tag is empty or too long")
@@ -40,9 +48,14 @@ public enum VirtioBackends {
                 return VirtioMMIO(device: VirtioNineP(directory: directory, tag: share.tag), ram: ram, interrupt: interrupt)
             }
         }
-        factories.append { VirtioMMIO(device: VirtioEntropy(), ram: $0, interrupt: $1) }
-        factories.append { VirtioMMIO(device: VirtioBalloon(), ram: $0, interrupt: $1) }
+        factories.slots.append { VirtioMMIO(device: VirtioEntropy(), ram: $0, interrupt: $1) }
+        factories.slots.append { VirtioMMIO(device: VirtioBalloon(), ram: $0, interrupt: $1) }
         return factories
+    }
+
+    private static func block(_ disk: DiskChoice, _ index: Int) throws -> VirtioBlock {
+        let backend = try open("--disk \(disk.path)") { try FileDisk(path: disk.path, readOnly: disk.readOnly) }
+        return VirtioBlock(backend: backend, serial: "guise-disk-\(index)")
     }
 
     /// Says what to do about a file in use; other failures speak for themselves.

@@ -23,8 +23,25 @@ public struct EngineOptions: Sendable {
     public var cacheSize: Int = 64 << 20
     /// Called for blocks entered from outside generated code, with guest address and mode.
     public var logBlock: (@Sendable (UInt64, UInt32) -> Void)?
+    /// Called for every exception a machine's hart takes, environment calls excepted.
+    public var logFault: (@Sendable (GuestFault) -> Void)?
 
     public init() {}
+}
+
+/// An exception of a machine's hart, as its registers show it.
+public struct GuestFault: Sendable {
+    public var hartID: Int
+    /// The cause's name, as in `loadPageFault`.
+    public var name: String
+    /// What mcause or scause holds.
+    public var cause: UInt64
+    /// Address of the instruction.
+    public var pc: UInt64
+    /// What mtval or stval holds.
+    public var value: UInt64
+    /// Privilege before the trap: user, supervisor or machine.
+    public var privilege: String
 }
 
 /// Why an engine cannot be had.

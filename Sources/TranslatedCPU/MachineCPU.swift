@@ -228,12 +228,12 @@ public final class MachineCPU: Savable, @unchecked Sendable {
         }
         switch riscv.translateFetch(GuestVirtual(address), ram: engine.ram) {
         case .fault(let cause):
-            riscv.takeTrap(cause, value: address)
+            take(cause, address)
             return nil
         case .page(let translation):
             let physicalPage = translation.physical.value & ~0xFFF
             guard engine.ram.pointer(GuestPhysical(physicalPage), length: 4096) != nil else {
-                riscv.takeTrap(.instructionAccessFault, value: address)
+                take(.instructionAccessFault, address)
                 return nil
             }
             let key = CodePage(virtualPage: address >> 12, physicalPage: physicalPage, view: view & Self.viewMask)
@@ -353,7 +353,22 @@ public final class MachineCPU: Savable, @unchecked Sendable {
 
     private func trap(_ cause: ExceptionCause, _ value: UInt64) {
         clearReservation()
+        take(cause, value)
+    }
+
+    private func take(_ cause: ExceptionCause, _ value: UInt64) {
+        if let log = engine.options.logFault { report(cause, value, to: log) }
         riscv.takeTrap(cause, value: value)
+    }
+
+    @inline(never)
+    private func report(_ cause: ExceptionCause, _ value: UInt64, to log: (GuestFault) -> Void) {
+        switch cause {
+        case .userCall, .supervisorCall, .machineCall: return
+        default:
+            log(GuestFault(hartID: hartID, name: "\(cause)", cause: cause.rawValue, pc: riscv.pc, value: value,
+                           privilege: "\(riscv.privilege)"))
+        }
     }
 
     // MARK: slow memory paths, called from generated code

@@ -50,14 +50,20 @@ struct BootCommand: ParsableCommand {
     @Option(help: ArgumentHelp("M-mode firmware, raw or ELF (default: built-in SBI).", valueName: "file"))
     var firmware: String?
 
-    @Option(help: ArgumentHelp("A raw disk image, read-only with ',ro'. Repeatable.", valueName: "file[,ro]"))
+    @Option(help: ArgumentHelp("A raw disk image; with ',ro' read-only, with ',bus=pci' on PCIe. Repeatable.",
+                         valueName: "file[,ro][,bus=pci]"))
     var disk: [String] = []
 
     @Option(help: ArgumentHelp("A host directory to share over 9p under a tag. Repeatable.", valueName: "dir=tag"))
     var share: [String] = []
 
-    @Option(help: ArgumentHelp("Where the serial port leads: stdio, pty or socket=PATH.", valueName: "where"))
-    var serial = "stdio"
+    @Option(help: ArgumentHelp("Where the serial port leads: stdio, pty, socket=PATH or none (default: stdio).",
+                               valueName: "where"))
+    var serial: String?
+
+    @Option(help: ArgumentHelp("Adds a virtio console (hvc0) that leads to stdio, pty or socket=PATH; with stdio the "
+                               + "serial port leads nowhere unless told.", valueName: "where"))
+    var virtioConsole: String?
 
     @Option(help: "Engine: auto, translate or interpret.")
     var engine = EngineChoice.auto
@@ -93,14 +99,20 @@ struct BootCommand: ParsableCommand {
             choice.directory = absolute(choice.directory)
             return choice
         }
-        guard let serial = SerialChoice(serial) else {
-            throw MachineError("--serial \(serial)", "no such place", advice: "use stdio, pty or socket=PATH")
-        }
-        configuration.serial = serial
-        if case .socket(let path) = serial { configuration.serial = .socket(absolute(path)) }
+        configuration.virtioConsole = try virtioConsole.map { try place("--virtio-console", $0) }
+        let usual = configuration.virtioConsole == .stdio ? SerialChoice.none : .stdio
+        configuration.serial = try serial.map { try place("--serial", $0) } ?? usual
         configuration.engine = engine
         configuration.name = name
         return configuration
+    }
+
+    private func place(_ option: String, _ text: String) throws -> SerialChoice {
+        guard let choice = SerialChoice(text) else {
+            throw MachineError("\(option) \(text)", "no such place", advice: "use stdio, pty, socket=PATH or none")
+        }
+        if case .socket(let path) = choice { return .socket(absolute(path)) }
+        return choice
     }
 }
 

@@ -74,6 +74,20 @@ import Translator
         #expect(!hart.state.mayWait)
     }
 
+    @Test(arguments: [false, true])
+    func `a hart that starts anew keeps its interrupt lines but for its own timer's`(machine: Bool) throws {
+        let hart = try Hart()
+        let driven = InterruptBit.supervisorExternal | InterruptBit.machineTimer
+        hart.state.setInterruptLine(driven | InterruptBit.supervisorTimer, true)
+        hart.state.setPending(InterruptBit.supervisorSoftware, true)
+        if machine {
+            hart.state.resetMachine(pc: Hart.ramStart, hartID: 3)
+        } else {
+            hart.state.resetForSupervisor(pc: Hart.ramStart, hartID: 3, a0: 3, a1: 0)
+        }
+        #expect(hart.state.mip == driven)
+    }
+
     @Test func `interrupts are taken by priority and vectored`() throws {
         let hart = try Hart()
         hart.csr(.mie, .write, .max)

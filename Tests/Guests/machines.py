@@ -1,4 +1,5 @@
 """Machines: Debian's kernel with busybox, its installer, a whole system with systemd, firmware, and suspend/resume."""
+import hashlib
 import random
 import re
 import shutil
@@ -97,6 +98,53 @@ def installer(c):
     console.kill()
 
 
+@case("machines/a disk on PCIe", notQEMU="names its buses in another way")
+def pciDisk(c):
+    image = c.work / "pci.img"
+    image.write_bytes(b"first sector\n".ljust(8 << 20, b"\0"))
+    # A restart and a resume must find the function and its interrupt line again.
+    run = ("mount -t sysfs s /sys 2>/dev/null; cat /sys/bus/pci/devices/0000:00:01.0/vendor; readlink -f /sys/block/vda\n"
+           "head -c 12 /dev/vda; echo; yes second | dd of=/dev/vda bs=1M count=4 iflag=fullblock conv=fsync 2>/dev/null\n"
+           "grep virtio /proc/interrupts; read line; dd if=/dev/vda bs=1M iflag=direct 2>/dev/null | sha256sum\n")
+    name = f"pci-{c.work.name}"
+    console = c.boot(kernel=c.kernel(), initrd=c.initrd({"run": run}, ["virtio_pci", "virtio_blk"]), append=f"{append} guise.run=/run",
+                     disk=f"{image},bus=pci", name=name)
+    console.expect("0x1af4", 60)
+    console.expect(r"/sys/devices/\S*pci0000:00/0000:00:01.0/virtio\d+/block/vda", 10)
+    console.expect("first sector", 10)
+    console.expect(r"PLIC\s+3[2-5]\b", 20)
+    console, _ = suspendAndResume(c, console, 0, name)
+    console.send("go\n")
+    want = hashlib.sha256((b"second\n" * (4 << 20))[:4 << 20] + bytes(4 << 20)).hexdigest()
+    console.expect(want, 30)
+    console.end(30)
+    if hashlib.sha256(image.read_bytes()).hexdigest() != want:
+        raise Mismatch("the image holds something else than the guest wrote")
+
+
+@case("machines/virtio console", notQEMU="names its consoles in another way")
+def virtioConsole(c):
+    name = f"hvc-{c.work.name}"
+    # Debian's driver is a module, so the console is there only after the kernel's own start.
+    initrd = c.initrd({"run": "exec </dev/hvc0 >/dev/hvc0 2>&1; exec setsid -c sh -i\n"}, ["virtio_mmio", "virtio_console"])
+    console = c.console([c.guise, "boot", *c.engine, "--kernel", c.kernel(), "--initrd", initrd, "--virtio-console", "stdio",
+                         "--append", "console=ttyS0 console=hvc0 guise.run=/run", "--name", name])
+    console.expect(r"# ", 60)
+    console.send("tty; stty -echo; wc -c; echo counted\n")
+    console.expect(r"/dev/hvc0", 20)
+    # More than the guest's buffers hold at once, in lines that its line discipline takes.
+    for _ in range(40):
+        console.send(("x" * 999 + "\n") * 8)
+    console.send("\x04")
+    console.expect(r"320000\r?\ncounted", 60)
+    console.send("seq 1 60000 | tail -c 350000; echo all\n")
+    console.expect(r"59999\r?\n60000\r?\nall", 60)
+    console, _ = suspendAndResume(c, console, 0, name)
+    console.send("echo $((6 * 7)); poweroff -f\n")
+    console.expect(r"42\r?\n", 20)
+    console.end(30)
+
+
 @case("machines/OpenSBI and U-Boot to their prompt")
 def uboot(c):
     files = cache / "firmware/riscv64"
@@ -161,16 +209,46 @@ def systemd(c):
     checkDisk(c, image)
 
 
-def suspendAndResume(c, console, turn, boot):
-    """Suspends the machine `boot` named and continues it in another process, with the engines in turn."""
-    if c.qemu:
-        raise Skip("QEMU suspends in another way")
+def suspendAndResume(c, console, turn, name, engine=None):
+    """Suspends the machine of that name and continues it in another process, every fourth turn on the slow engine."""
     state = c.work / f"state{turn}"
-    c.run([c.guise, "suspend", boot, state], seconds=60).expect()
-    console.end(30, status=None if console.process.poll() else 0)
-    engine = ["--engine", "interpret" if turn % 4 == 3 else "translate"]
-    resumed = c.console([c.guise, "resume", *engine, state])
+    suspended = c.run([c.guise, "suspend", name, state], seconds=60)
+    while "no machine of that name" in suspended.err and console.process.poll() is None:
+        # It was started a moment ago and has no name yet.
+        time.sleep(0.05)
+        suspended = c.run([c.guise, "suspend", name, state], seconds=60)
+    if suspended.status != 0:
+        console.pump(1)
+        raise Mismatch(f"turn {turn}: {suspended.err.strip()}; the machine (status {console.process.poll()}) said {console.seen[-600:]!r}")
+    # At once: when suspend returns, name and disks are free.
+    resumed = c.console([c.guise, "resume", "--engine", engine or ("interpret" if turn % 4 == 3 else "translate"), state])
+    console.end(30)
     return resumed, state
+
+
+@case("machines/resumed on the other engine and back", notQEMU="suspends in another way")
+def otherEngine(c):
+    # Floating point, atomics through the shell's pipes, and timers are all under way when the engine changes.
+    run = ("i=0; while [ ! -e /stop ]; do i=$((i + 1)); echo turn $i $(awk \"BEGIN { print 1 / $i }\"); sleep 0.05; done &\n"
+           "read line; touch /stop; wait; echo heard $line\n")
+    name = f"engines-{c.work.name}"
+    console = c.boot(kernel=c.kernel(), initrd=c.initrd({"run": run}), append=f"{append} guise.run=/run", cpus=2, name=name)
+    console.expect(r"turn 10 ", 60)
+    last = 10
+    for turn, engine in enumerate(["interpret", "translate", "interpret", "translate"]):
+        console.pump(0)
+        resumed, _ = suspendAndResume(c, console, turn, name, engine)
+        before, console = console.seen, resumed
+        last = max([last, *(int(n) for n in re.findall(r"turn (\d+) ", before))])
+        for number in (last + 2, last + 5):
+            shown = console.expect(rf"turn {number} (\S+)\r?\n", 60)
+            want = f"{1 / number:.6g}"
+            if abs(float(shown[1]) - float(want)) > 1e-4 * float(want):
+                raise Mismatch(f"1 / {number} is {shown[1]} on {engine}, want {want}")
+        last += 5
+    console.send("you\n")
+    console.expect(r"heard you", 30)
+    console.end(30)
 
 
 @case("machines/chaos: suspend and resume during boot and work", notQEMU="suspends in another way")
@@ -181,7 +259,7 @@ def chaosBoot(c):
     for turn in range(c.chaos):
         name, seed = f"chaos-{c.work.name}-{turn}", generator.randrange(1 << 30)
         generator.seed(seed)
-        console = c.boot(kernel=kernel, initrd=initrd, append=f"{append} guise.run=/run", name=name)
+        console = c.boot(kernel=kernel, initrd=initrd, append=f"{append} guise.run=/run", name=name, cpus=1 + turn % 2)
         text = ""
         try:
             time.sleep(generator.uniform(0.05, 2.5))
@@ -206,7 +284,7 @@ def chaosCompile(c):
     turns = max(1, c.chaos // 2)
     initrd, image = disk(c)
     name = f"chaos-{c.work.name}"
-    console = c.boot(kernel=c.kernel(), initrd=initrd, append=diskAppend, memory="1024", disk=image, name=name)
+    console = c.boot(kernel=c.kernel(), initrd=initrd, append=diskAppend, memory="1024", disk=image, name=name, cpus=2)
     login(console)
     console.send("stty -echo; printf '#include <stdio.h>\\nint main(void) { puts(\"built\"); return 0; }\\n' > a.c; "
                  "i=0; while [ ! -e /stop ]; do gcc -O2 a.c -o a$i && ./a$i >/dev/null && sync && i=$((i + 1)) || echo BROKEN; rm -f a$((i - 2)); done; echo STOPPED\n")

@@ -229,8 +229,8 @@ class Context:
     def kernel(self):
         return self.script("fetch-kernel.sh", None)
 
-    def initrd(self, files=None):
-        """An initrd with more files, given as {name: text or path}."""
+    def initrd(self, files=None, modules=()):
+        """An initrd with more files, given as {name: text or path}, and kernel modules that are loaded at its start."""
         extra, out = self.work / "extra", self.work / "initrd.gz"
         extra.mkdir(exist_ok=True)
         for name, content in (files or {}).items():
@@ -240,7 +240,7 @@ class Context:
                 shutil.copy(content, target)
             else:
                 target.write_text(content)
-        self.script("make-initrd.sh", None, out, extra)
+        self.script("make-initrd.sh", None, out, extra, *modules)
         return out
 
     def boot(self, kernel=None, initrd=None, append=None, memory="512", cpus=1, disk=None, firmware=None, name=None, engine=None):

@@ -14,7 +14,7 @@ final class NullOutput: SerialOutput {
         return try VirtBoard(ram: GuestRAM(start: VirtMap.ram, sizeBytes: memory), services: BoardServices(
             clock: GuestClock(source: .manual), makeTimer: { _, _ in .never },
             harts: (0..<harts).map { _ in HartInputs { _, _ in } }, serial: NullOutput(), serialInputWanted: {},
-            power: { _ in }, wallNanoseconds: { 0 }), virtio: Array(repeating: factory, count: virtio))
+            power: { _ in }, wallNanoseconds: { 0 }), virtio: VirtioFactories(slots: Array(repeating: factory, count: virtio)))
     }
 
     @Test(arguments: [(1, 128 << 20, 0), (4, 20 << 30, 8), (16, 8 << 20, 2)] as [(Int, UInt64, Int)])

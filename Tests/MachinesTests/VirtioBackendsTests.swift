@@ -8,7 +8,7 @@ import Testing
 @Suite struct VirtioBackendsTests {
     private func devices(_ configuration: MachineConfiguration) throws -> [VirtioDeviceID] {
         let ram = try GuestRAM(start: VirtMap.ram, sizeBytes: 1 << 20)
-        let all = try VirtioBackends.make(configuration).map { try $0(ram, .unconnected) }
+        let all = try VirtioBackends.make(configuration).slots.map { try $0(ram, .unconnected) }
         return all.compactMap { ($0 as? VirtioMMIO)?.core.device.deviceID }
     }
 
@@ -26,6 +26,9 @@ import Testing
         #expect(throws: MachineError.self) { try devices(configuration) }
         configuration.disks = [DiskChoice(path: directory + "/absent")]
         #expect(throws: (any Error).self) { try devices(configuration) }
+        configuration.disks = [DiskChoice(path: directory + "/disk", bus: .pci)]
+        #expect(try devices(configuration) == [.nineP, .entropy, .balloon])
+        #expect(try VirtioBackends.make(configuration).functions.count == 1)
         configuration.disks = []
         configuration.shares = Array(repeating: ShareChoice(directory: directory, tag: "t"), count: 7)
         #expect(throws: MachineError.self) { try devices(configuration) }

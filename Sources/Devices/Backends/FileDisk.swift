@@ -20,11 +20,11 @@ public final class FileDisk: DiskBackend {
     private static let sectorBytes: UInt64 = 512
 
     /// Opens a raw disk image. The image is locked against other writers for as long as it is open.
-    /// - Throws: `HostError` when the file cannot be opened or is in use elsewhere (EWOULDBLOCK).
+    /// - Throws: `HostError` when the file cannot be opened or is in use elsewhere (EWOULDBLOCK, after half a second).
     public init(path: String, readOnly: Bool = false) throws {
         let descriptor = open(path, (readOnly ? O_RDONLY : O_RDWR) | O_CLOEXEC)
         guard descriptor >= 0 else { throw HostError("open", path) }
-        guard flock(descriptor, (readOnly ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0 else {
+        guard Self.lock(descriptor, (readOnly ? LOCK_SH : LOCK_EX) | LOCK_NB) else {
             let error = HostError("flock", path)
             close(descriptor)
             throw error
@@ -43,6 +43,19 @@ public final class FileDisk: DiskBackend {
     }
 
     deinit { close(descriptor) }
+
+    /// A process that has just ended (a suspended machine, say) may hold its locks for a moment longer, since the kernel
+    /// releases them behind its back: worth a short wait.
+    private static func lock(_ descriptor: Int32, _ operation: Int32) -> Bool {
+        for _ in 0..<lockAttempts {
+            if flock(descriptor, operation) == 0 { return true }
+            guard errno == EWOULDBLOCK else { return false }
+            usleep(lockPauseMicroseconds)
+        }
+        return flock(descriptor, operation) == 0
+    }
+    private static let lockAttempts = 50
+    private static let lockPauseMicroseconds: UInt32 = 10_000
 
     public func submit(_ operation: DiskOperation, completion: @escaping @Sendable (DiskResult) -> Void) {
         completion(perform(operation))

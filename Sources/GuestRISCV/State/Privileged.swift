@@ -55,7 +55,8 @@ extension RISCVState {
 
     // MARK: reset
 
-    /// Power-on: machine mode at `pc`, all else zero; a1 conventionally points to the device tree.
+    /// Power-on: machine mode at `pc`, all else zero; a1 conventionally points to the device tree. Interrupt lines keep
+    /// their level.
     public func resetMachine(pc: UInt64, hartID: UInt64, a0: UInt64 = 0, a1: UInt64 = 0) {
         clear()
         self[word: FrontLayout.system] = 1
@@ -85,8 +86,8 @@ extension RISCVState {
     }
 
     private func start(_ pc: UInt64, _ a0: UInt64, _ a1: UInt64) {
-        self[FrontLayout.interruptLines] = 0
-        self[FrontLayout.mip] = 0
+        // Its source is stimecmp, which was reset as well; the other lines belong to devices.
+        setInterruptLine(InterruptBit.supervisorTimer, false)
         setX(10, a0)
         setX(11, a1)
         self.pc = pc

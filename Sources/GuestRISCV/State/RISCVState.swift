@@ -86,12 +86,16 @@ public struct RISCVState {
         updateMode()
     }
 
-    /// Zeroes registers and the front area, keeping the hooks.
+    /// Zeroes registers and the front area, keeping the hooks and the interrupt lines: other threads drive those at any
+    /// time, and their level is not the hart's to forget.
     func clear() {
         base.advanced(by: StateLayout.integerGlobals).initializeMemory(as: UInt8.self, repeating: 0, count: 31 * 8)
         base.advanced(by: StateLayout.floatGlobals).initializeMemory(as: UInt8.self, repeating: 0, count: 32 * 8)
         let hooks = (self[FrontLayout.readTime], self[FrontLayout.flushTranslations], self[FrontLayout.timerChanged])
-        base.advanced(by: StateLayout.front).initializeMemory(as: UInt8.self, repeating: 0, count: StateLayout.frontSize)
+        let lines = FrontLayout.interruptLines - StateLayout.front, behind = lines + MemoryLayout<UInt64>.size
+        base.advanced(by: StateLayout.front).initializeMemory(as: UInt8.self, repeating: 0, count: lines)
+        base.advanced(by: StateLayout.front + behind)
+            .initializeMemory(as: UInt8.self, repeating: 0, count: StateLayout.frontSize - behind)
         (self[FrontLayout.readTime], self[FrontLayout.flushTranslations], self[FrontLayout.timerChanged]) = hooks
         self[word: FrontLayout.fcsr] = 0
         mxcsr = MXCSR.initial

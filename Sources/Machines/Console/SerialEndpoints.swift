@@ -32,6 +32,20 @@ final class StdioEndpoint: SerialEndpoint {
     func close() { guise_terminal_restore() }
 }
 
+/// Nothing: what is sent is dropped.
+final class NullEndpoint: SerialEndpoint {
+    let inputDescriptor: Int32? = nil
+    let outputDescriptor: Int32? = nil
+    let dropsWhenFull = true
+    let listeningDescriptor: Int32? = nil
+    func activate() {}
+    func accept() {}
+    func inputEnded() {}
+    func outputFailed() {}
+    func filter(_ bytes: [UInt8]) -> [UInt8] { bytes }
+    func close() {}
+}
+
 /// A new pseudo-terminal; its path is for the user to open.
 final class PtyEndpoint: SerialEndpoint {
     private let master: Int32

@@ -83,6 +83,27 @@ final class SerialPort: SerialOutput, EventLoop.Source, @unchecked Sendable {
         return taken
     }
 
+    /// Takes bytes whether or not there is room; for a port that asks `hasRoom` first.
+    func append(_ bytes: UnsafeRawBufferPointer) {
+        let (wasEmpty, ended) = output.withLock { output in
+            let wasEmpty = output.bytes.isEmpty, before = output.watch.hasEnded
+            if !endpoint.dropsWhenFull || output.bytes.count < Self.outputMax { output.bytes.append(contentsOf: bytes) }
+            for byte in bytes { output.watch.take(byte) }
+            return (wasEmpty, output.watch.hasEnded && !before)
+        }
+        if wasEmpty, !bytes.isEmpty { loop?.wake() }
+        if ended { panicEnded() }
+    }
+
+    /// Whether the output buffer takes more; a no is followed by `outputReady`.
+    var hasRoom: Bool {
+        output.withLock { output in
+            if output.bytes.count < Self.outputMax || endpoint.dropsWhenFull { return true }
+            output.refused = true
+            return false
+        }
+    }
+
     /// Whether the guest's last output says that it panicked, and whether it still stands there.
     var panic: (announced: Bool, ended: Bool) {
         output.withLock { ($0.watch.hasPanicked, $0.watch.hasEnded) }

@@ -1,7 +1,8 @@
 // The control socket of a named machine: one request per connection, one line each way.
 //
 // Requests: `status`, `suspend PATH` (absolute). Replies: `ok …` or `error MESSAGE`. Lines end with a newline and hold at
-// most 8 KiB. Connections are served on the event loop and never make it wait.
+// most 8 KiB. Connections are served on the event loop and never make it wait. The machine's end closes the connection of a
+// successful `suspend`: whoever waits for that finds name and disks free.
 
 import CHost
 import Glibc
@@ -19,6 +20,14 @@ enum ControlRequest: Equatable {
     }
 }
 
+/// An answer to a request.
+struct ControlReply: Equatable {
+    /// Without its newline.
+    let text: String
+    /// Whether the machine ends now: the connection stays open until it is gone.
+    var isLast = false
+}
+
 /// The supervisor's end.
 final class ControlSocket: EventLoop.Source {
     static let lineMax = 8192
@@ -27,10 +36,12 @@ final class ControlSocket: EventLoop.Source {
     private let listener: Int32
     private var isOpen = true
     private var connections: [Int32: [UInt8]] = [:]
-    private let handle: (ControlRequest) -> String
+    /// Peers that wait for the machine's end.
+    private var lasting: [Int32] = []
+    private let handle: (ControlRequest) -> ControlReply
 
-    /// - Parameter handle: carries a request out and returns the reply without its newline.
-    init(path: String, handle: @escaping (ControlRequest) -> String) throws {
+    /// - Parameter handle: carries a request out.
+    init(path: String, handle: @escaping (ControlRequest) -> ControlReply) throws {
         listener = try UnixSocket.listen(path)
         self.handle = handle
     }
@@ -57,13 +68,18 @@ final class ControlSocket: EventLoop.Source {
             return
         }
         let text = String(decoding: line[..<end], as: UTF8.self)
-        let reply = ControlRequest(text).map(handle) ?? "error unknown request"
-        let bytes = Array((reply + "\n").utf8)
+        let reply = ControlRequest(text).map(handle) ?? ControlReply(text: "error unknown request")
+        let bytes = Array((reply.text + "\n").utf8)
         _ = send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL))
-        drop(descriptor)
+        guard reply.isLast else { return drop(descriptor) }
+        connections[descriptor] = nil
+        lasting.append(descriptor)
     }
 
-    deinit { shutDown() }
+    deinit {
+        shutDown()
+        for descriptor in lasting { close(descriptor) }
+    }
 
     func shutDown() {
         guard isOpen else { return }
@@ -81,7 +97,7 @@ final class ControlSocket: EventLoop.Source {
 
 /// Another process's end.
 public enum MachineControl {
-    /// Suspends a running machine into a file.
+    /// Suspends a running machine into a file; returns once the machine is gone, its name and disks free.
     /// - Parameter file: an absolute path.
     /// - Throws: `MachineError` when there is no such machine or it could not be saved.
     public static func suspend(name: String, file: String) throws {

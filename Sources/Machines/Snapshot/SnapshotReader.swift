@@ -104,9 +104,13 @@ public final class SnapshotReader {
     private func damaged(_ reason: String) -> SnapshotError { SnapshotError(path, "damaged: \(reason)") }
 
     private func frame() throws -> (SnapshotFormat.Kind, ArraySlice<UInt8>) {
-        let length = ByteView(try read(4, "a frame length")).load(0, as: UInt32.self) ?? 0
+        let header = ByteView(try read(SnapshotFormat.storedHeaderSizeBytes, "a frame's header"))
+        let length = header.load(0, as: UInt32.self) ?? 0
         guard length > 0, Int(length) <= SnapshotFormat.storedSizeMax else { throw damaged("a frame of \(length) bytes") }
         let stored = try read(Int(length), "a frame")
+        guard stored.withUnsafeBytes(SnapshotFormat.checksum) == header.load(4, as: UInt64.self) else {
+            throw damaged("the checksum of frame \(sequence) is wrong")
+        }
         var plain = [UInt8](repeating: 0, count: SnapshotFormat.frameSizeMax)
         let size = plain.withUnsafeMutableBytes { target in
             stored.withUnsafeBytes { source in

@@ -29,8 +29,9 @@ final class SnapshotWriter {
         }
         self.compressor = compressor
         ZSTD_CCtx_setParameter(compressor, ZSTD_c_compressionLevel, SnapshotFormat.compressionLevel)
-        ZSTD_CCtx_setParameter(compressor, ZSTD_c_checksumFlag, 1)
-        packed = Array(repeating: 0, count: ZSTD_compressBound(SnapshotFormat.frameSizeMax) + 4)
+        ZSTD_CCtx_setParameter(compressor, ZSTD_c_checksumFlag, 0)
+        packed = Array(repeating: 0, count: ZSTD_compressBound(SnapshotFormat.frameSizeMax)
+            + SnapshotFormat.storedHeaderSizeBytes)
         var header = SnapshotFormat.magic
         for word in [SnapshotFormat.version, 0] { withUnsafeBytes(of: word.littleEndian) { header.append(contentsOf: $0) } }
         try write(header[...])
@@ -102,16 +103,20 @@ final class SnapshotWriter {
         plain.append(contentsOf: contents)
         precondition(plain.count <= SnapshotFormat.frameSizeMax, "snapshot frame too large")
         sequence += 1
+        let header = SnapshotFormat.storedHeaderSizeBytes
         let size = packed.withUnsafeMutableBytes { target in
             plain.withUnsafeBytes { source in
-                ZSTD_compress2(compressor, target.baseAddress! + 4, target.count - 4, source.baseAddress, source.count)
+                ZSTD_compress2(compressor, target.baseAddress! + header, target.count - header, source.baseAddress,
+                               source.count)
             }
         }
         guard ZSTD_isError(size) == 0 else { throw SnapshotError(path, String(cString: ZSTD_getErrorName(size))) }
-        withUnsafeBytes(of: UInt32(size).littleEndian) { length in
-            for index in 0..<4 { packed[index] = length[index] }
+        packed.withUnsafeMutableBytes { packed in
+            let sum = SnapshotFormat.checksum(UnsafeRawBufferPointer(rebasing: packed[header..<(header + size)]))
+            packed.storeBytes(of: UInt32(size).littleEndian, as: UInt32.self)
+            packed.storeBytes(of: sum.littleEndian, toByteOffset: 4, as: UInt64.self)
         }
-        try write(packed[0..<(4 + size)])
+        try write(packed[0..<(header + size)])
     }
 
     private func write(_ bytes: ArraySlice<UInt8>) throws {

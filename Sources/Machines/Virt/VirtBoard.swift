@@ -48,6 +48,22 @@ public struct BoardServices {
 /// Makes the device of a virtio-mmio slot from RAM and the slot's interrupt line.
 public typealias VirtioSlotFactory = (_ ram: GuestRAM, _ interrupt: InterruptLine) throws -> any MMIODevice
 
+/// Makes a function of the PCI bus from RAM.
+public typealias PCIFunctionFactory = (_ ram: GuestRAM) throws -> any PCIFunction
+
+/// The virtio devices of a machine, by where they sit.
+public struct VirtioFactories {
+    /// For virtio-mmio slots from 0, at most `VirtMap.virtioSlots`.
+    public var slots: [VirtioSlotFactory] = []
+    /// For PCI device numbers from 1.
+    public var functions: [PCIFunctionFactory] = []
+
+    public init(slots: [VirtioSlotFactory] = [], functions: [PCIFunctionFactory] = []) {
+        self.slots = slots
+        self.functions = functions
+    }
+}
+
 /// The board. Its state is that of its bus.
 public final class VirtBoard {
     public let bus: Bus
@@ -58,15 +74,11 @@ public final class VirtBoard {
     /// Slots with a device, for the device tree.
     let occupiedSlots: Int
 
-    /// - Parameters:
-    ///   - virtio: at most `VirtMap.virtioSlots` devices, for slots from 0.
-    ///   - functions: PCI functions for device numbers from 1.
-    public init(ram: GuestRAM, services: BoardServices, virtio: [VirtioSlotFactory] = [],
-                functions: [any PCIFunction] = []) throws {
-        precondition(ram.start == VirtMap.ram && virtio.count <= VirtMap.virtioSlots && !services.harts.isEmpty)
+    public init(ram: GuestRAM, services: BoardServices, virtio: VirtioFactories = VirtioFactories()) throws {
+        precondition(ram.start == VirtMap.ram && virtio.slots.count <= VirtMap.virtioSlots && !services.harts.isEmpty)
         self.ram = ram
         hartCount = services.harts.count
-        occupiedSlots = virtio.count
+        occupiedSlots = virtio.slots.count
         let clock = services.clock
 
         let contexts = services.harts.flatMap { hart in
@@ -88,7 +100,9 @@ public final class VirtBoard {
                                 memory32Start: VirtMap.pciMemory.value, memory32SizeBytes: VirtMap.pciMemorySizeBytes,
                                 memory64Start: high.value, memory64SizeBytes: VirtMap.pciHighSizeBytes),
             intx: (0..<4).map { plic.line(VirtMap.firstPCISource + $0) })
-        for (index, function) in functions.enumerated() { pci.insert(function, device: index + 1) }
+        for (index, function) in virtio.functions.enumerated() {
+            pci.insert(try function(ram), device: index + 1)
+        }
 
         var windows = [
             BusWindow("test", at: VirtMap.test, sizeBytes: SiFiveTest.sizeBytes, device: SiFiveTest(power: services.power)),
@@ -103,7 +117,7 @@ public final class VirtBoard {
                       device: pci.memory32),
             BusWindow("pci-high", at: high, sizeBytes: VirtMap.pciHighSizeBytes, lock: pci.lock, device: pci.memory64),
         ]
-        for (slot, make) in virtio.enumerated() {
+        for (slot, make) in virtio.slots.enumerated() {
             let device = try make(ram, plic.line(VirtMap.firstVirtioSource + slot))
             windows.append(BusWindow("virtio\(slot)", at: VirtMap.virtio + UInt64(slot) * VirtMap.virtioSlotSizeBytes,
                                      sizeBytes: VirtMap.virtioSlotSizeBytes, device: device))

@@ -20,6 +20,8 @@ public final class VirtioConsole: VirtioDevice, @unchecked Sendable {
     static let inputBytesMax = 1 << 16
     /// Output is handed over in pieces of at most this size.
     private static let outputPieceBytes = 1 << 16
+    /// Output taken in one request; drivers send pages. It bounds what a sink without room still has to keep.
+    private static let outputChainBytesMax = 1 << 20
 
     public let deviceID = VirtioDeviceID.console
     public let queueSizes: [UInt16] = [64, 64]
@@ -29,8 +31,13 @@ public final class VirtioConsole: VirtioDevice, @unchecked Sendable {
     private weak var link: (any VirtioLink)?
     private let monitor = Monitor()
     private var input: [UInt8] = []
+    private var refusedInput = false
     private var columns: UInt16 = 80
     private var rows: UInt16 = 25
+
+    /// There is room for input again after `receive` took less than it was given. Set before the machine runs; called on
+    /// vCPU and worker threads.
+    public var inputWanted: (@Sendable () -> Void)?
 
     /// - Parameter sink: where the guest's output goes. Called on vCPU and worker threads.
     public init(sink: any ConsoleSink) { self.sink = sink }
@@ -42,6 +49,7 @@ public final class VirtioConsole: VirtioDevice, @unchecked Sendable {
         let taken = monitor.locked {
             let room = Self.inputBytesMax - input.count
             input.append(contentsOf: bytes.prefix(room))
+            if bytes.count > room { refusedInput = true }
             return min(room, bytes.count)
         }
         link?.kick(queue: Self.receiveQueue)
@@ -56,6 +64,9 @@ public final class VirtioConsole: VirtioDevice, @unchecked Sendable {
         }
         if changed { link?.configurationChanged() }
     }
+
+    /// The sink has room for output again. Callable on any thread.
+    public func outputReady() { link?.kick(queue: Self.transmitQueue) }
 
     public var configuration: [UInt8] {
         let (columns, rows) = monitor.locked { (self.columns, self.rows) }
@@ -80,7 +91,10 @@ public final class VirtioConsole: VirtioDevice, @unchecked Sendable {
     }
 
     private func transmit(_ queue: Virtqueue) throws(VirtioFault) {
-        while let chain = try queue.next() {
+        while sink.hasRoom, let chain = try queue.next() {
+            guard chain.readableBytes <= Self.outputChainBytesMax else {
+                throw .malformedRequest(queue: queue.index, "\(chain.readableBytes) bytes of output in one request")
+            }
             var offset = 0
             while offset < chain.readableBytes {
                 let piece = chain.bytes(at: offset, count: Self.outputPieceBytes)
@@ -102,6 +116,11 @@ public final class VirtioConsole: VirtioDevice, @unchecked Sendable {
             chain.write(at: 0, piece)
             queue.complete(chain, written: piece.count)
         }
+        let wanted = monitor.locked {
+            defer { refusedInput = refusedInput && input.count == Self.inputBytesMax }
+            return refusedInput && input.count < Self.inputBytesMax
+        }
+        if wanted { inputWanted?() }
     }
 
     public func save(to writer: inout StateWriter) {
