@@ -129,6 +129,8 @@ unit 0x10000 mode 0x3 rounding rup bytes 8 instructions 2
   %96 = call 3()
   %97 = call 0(%2, _, %3)
   %98 = call 1(%2)
+  %99 = readFloatFlags
+  writeFloatFlags %99
   jump 0xffffffff80000000
 
 """

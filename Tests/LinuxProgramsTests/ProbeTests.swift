@@ -20,6 +20,9 @@ enum ProbeTools {
         FileManager.default.isExecutableFile(atPath: compiler) && FileManager.default.isExecutableFile(atPath: guise)
     }
 
+    /// After so long a program is killed, with its process group, and its test fails.
+    static let patienceSeconds = 60
+
     /// What a program printed, and how it ended: exit status, or 128 + signal.
     static func run(_ path: String, _ arguments: [String], environment: [String: String]? = nil) throws -> (output: String, status: Int32) {
         let process = Process()
@@ -31,7 +34,17 @@ enum ProbeTools {
         process.standardOutput = pipe
         process.standardError = pipe
         process.standardInput = FileHandle.nullDevice
+        // Test threads may block signals; a program inherits that, and rightly waits for ever for its alarms.
+        var none = sigset_t(), before = sigset_t()
+        sigemptyset(&none)
+        pthread_sigmask(SIG_SETMASK, &none, &before)
+        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
         try process.run()
+        // Foundation makes each program the leader of a process group.
+        let id = process.processIdentifier
+        let killer = DispatchWorkItem { if kill(-id, SIGKILL) != 0 { kill(id, SIGKILL) } }
+        DispatchQueue.global().asyncAfter(deadline: .now() + .seconds(patienceSeconds), execute: killer)
+        defer { killer.cancel() }
         let data = pipe.fileHandleForReading.readDataToEndOfFile()
         process.waitUntilExit()
         let signal: Int32 = process.terminationReason == .uncaughtSignal ? 128 : 0
