@@ -91,6 +91,11 @@ final class CodeGenerator {
     /// Owner of each temporary, by host register number; integer then vector.
     let owner: UnsafeMutablePointer<ValueID>
     let floatOwner: UnsafeMutablePointer<ValueID>
+    /// The operation at which each temporary was last used, for eviction.
+    let touched: UnsafeMutablePointer<Int>
+    let floatTouched: UnsafeMutablePointer<Int>
+    /// The operation being emitted.
+    var currentIndex = 0
     /// Registers the operation being emitted holds; not to be evicted.
     var locked: UInt32 = 0
     var floatLocked: UInt32 = 0
@@ -135,6 +140,10 @@ final class CodeGenerator {
         owner.initialize(repeating: .none, count: 16)
         floatOwner = .allocate(capacity: 16)
         floatOwner.initialize(repeating: .none, count: 16)
+        touched = .allocate(capacity: 16)
+        touched.initialize(repeating: 0, count: 16)
+        floatTouched = .allocate(capacity: 16)
+        floatTouched.initialize(repeating: 0, count: 16)
         asm = Assembler(at: thunks.start)
         entry = thunks.start
         cold.reserveCapacity(64)
@@ -151,6 +160,8 @@ final class CodeGenerator {
         values.deallocate()
         owner.deallocate()
         floatOwner.deallocate()
+        touched.deallocate()
+        floatTouched.deallocate()
     }
 
     /// Emits the unit's hot and cold code at `destination`. Links are emitted by the runtime from `pendingLinks`.
@@ -168,6 +179,7 @@ final class CodeGenerator {
         while index < count && !failed {
             locked = 0
             floatLocked = 0
+            currentIndex = index
             emit(index)
             index += 1
         }
