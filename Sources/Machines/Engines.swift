@@ -94,6 +94,7 @@ final class TranslatedVCPU: VCPU {
     func flushTLB(start: GuestVirtual, sizeBytes: UInt64, asid: UInt64?) { cpu.flushTranslations() }
     /// Writes to code are noticed when they happen: nothing is left to do.
     func flushInstructionCache() {}
+    func releaseCaches() { cpu.releaseCaches() }
     func save(to writer: inout StateWriter) { cpu.save(to: &writer) }
     func restore(from reader: inout StateReader) throws { try cpu.restore(from: &reader) }
 }

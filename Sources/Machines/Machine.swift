@@ -41,6 +41,8 @@ public final class Machine: @unchecked Sendable {
     private var control: ControlSocket?
     private let pendingPower = Mutex<PowerEvent?>(nil)
     private var panicTimer = DeadlineTimer.never
+    private var idleTimer = DeadlineTimer.never
+    private var idleWatch = IdleWatch()
     private var end: MachineEnd?
     /// Devices stand still from a restore until the machine runs.
     private var isBusPaused = false
@@ -123,6 +125,7 @@ public final class Machine: @unchecked Sendable {
         late.machine = self
         supervisorTimers = harts.indices.map { hart in timers.makeTimer { late.machine?.supervisorTimerFired(hart) } }
         panicTimer = timers.makeTimer { late.machine?.panicGraceOver() }
+        idleTimer = timers.makeTimer { late.machine?.lookWhetherIdle() }
         connectSerial()
         loop.add(TimerSource(timers))
         if let signals {
@@ -206,6 +209,7 @@ public final class Machine: @unchecked Sendable {
             isBusPaused = false
             board.bus.resume()
         }
+        lookWhetherIdle()
         resumeAll()
         loop.run()
         return end ?? .ended
@@ -311,6 +315,11 @@ public final class Machine: @unchecked Sendable {
         pendingPower.withLock { $0 = nil }
         board.bus.resume()
         resumeAll()
+    }
+
+    private func lookWhetherIdle() {
+        if idleWatch.look() { harts.first?.cpu.releaseCaches() }
+        idleTimer.set(deadlineTicks: clock.ticks &+ IdleWatch.periodTicks)
     }
 
     private func panicGraceOver() {

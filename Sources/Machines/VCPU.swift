@@ -39,7 +39,7 @@ public enum InterruptBit {
 /// One hart.
 ///
 /// `run`, `reset`, `register` and save/restore are called by the hart's own thread, or by another while it is stopped.
-/// `kick`, `setInterrupt`, `flushTLB` and `flushInstructionCache` are callable on any thread at any time.
+/// `kick`, `setInterrupt`, `flushTLB`, `flushInstructionCache` and `releaseCaches` are callable on any thread at any time.
 public protocol VCPU: Savable {
     var hartID: Int { get }
     /// Executes until something needs the machine. Interrupts that are pending, enabled and unmasked are taken first.
@@ -60,6 +60,12 @@ public protocol VCPU: Savable {
     func flushTLB(start: GuestVirtual, sizeBytes: UInt64, asid: UInt64?)
     /// Makes earlier stores to instructions visible to this hart's fetches (FENCE.I on another hart's behalf).
     func flushInstructionCache()
+    /// Gives back memory that holds only what can be made again, soon. The default has none.
+    func releaseCaches()
+}
+
+extension VCPU {
+    public func releaseCaches() {}
 }
 
 /// What a machine lends to each of its harts.

@@ -44,7 +44,7 @@ public final class MachineCPU: Savable, @unchecked Sendable {
     private let suppliesSBI: Bool
     /// Requests from other threads: kick and TLB flush. UInt32 words, atomic.
     private let requests: UnsafeMutablePointer<UInt32>
-    private enum Request { static let kick = 0, flush = 1, running = 2, count = 16 }
+    private enum Request { static let kick = 0, flush = 1, running = 2, trim = 3, count = 16 }
     /// The value stored to the HTIF mailbox, until reported.
     var mailbox: UInt64 = 0
     private var trapsInARow = 0
@@ -119,6 +119,12 @@ public final class MachineCPU: Savable, @unchecked Sendable {
         }
     }
 
+    /// Asks for the memory of translations back: they are dropped when the vCPU next runs.
+    public func releaseCaches() {
+        guise_store32(requests + Request.trim, 1)
+        guise_store32(state + StateLayout.exitRequest, 1)
+    }
+
     // MARK: timer
 
     /// stimecmp was set or restored: arms the timer, or drives STIP when the time has come since the front looked (or
@@ -162,6 +168,7 @@ public final class MachineCPU: Savable, @unchecked Sendable {
             if guise_load32(state + StateLayout.exitRequest) != 0 {
                 guise_store32(state + StateLayout.exitRequest, 0)
                 if guise_exchange32(requests + Request.flush, 0) != 0 { tlb.flush() }
+                if guise_exchange32(requests + Request.trim, 0) != 0 { context.trim() }
                 if guise_exchange32(requests + Request.kick, 0) != 0 { return .kicked }
                 if riscv.takeInterrupt() {
                     pendingLink = .max

@@ -1,5 +1,6 @@
 """Machines: Debian's kernel with busybox, its installer, a whole system with systemd, firmware, and suspend/resume."""
 import hashlib
+import os
 import random
 import re
 import shutil
@@ -96,6 +97,76 @@ def installer(c):
     console.expect(r"Select a language", 240)
     console.expect(r"English", 60)
     console.kill()
+
+
+def residentBytes(process):
+    """Resident memory of a machine: (its guest's RAM, all else). Pages in two mappings of one process count once (Pss)."""
+    guest = rest = 0
+    key = None
+    for line in open(f"/proc/{process.pid}/smaps"):
+        if mapping := re.match(r"([0-9a-f]+)-\S+ \S+ \S+ (\S+) (\d+)\s*(.*)", line):
+            key = mapping[4], mapping[2], mapping[3]
+        elif line.startswith("Pss:"):
+            size = int(line.split()[1]) << 10
+            guest, rest = (guest + size, rest) if "guest-ram" in key[0] else (guest, rest + size)
+    return guest, rest
+
+
+@case("machines/an idle machine needs little", notQEMU="is not asked")
+def idle(c):
+    console = c.boot(kernel=c.kernel(), initrd=c.initrd(), append=append, cpus=2)
+    console.expect(r"guise:/# ", 60)
+    deadline = time.monotonic() + 60 * c.patience
+    while True:
+        before = cpuSeconds(console.process)
+        time.sleep(5)
+        busy = (cpuSeconds(console.process) - before) / 5
+        guest, rest = residentBytes(console.process)
+        if busy < 0.02 and rest < 30 << 20:
+            break
+        if time.monotonic() > deadline:
+            raise Mismatch(f"{busy:.1%} of a processor, {rest >> 20} MB beside {guest >> 20} MB of guest memory")
+    console.send("poweroff\n")
+    console.end(30)
+
+
+def cpuSeconds(process):
+    fields = open(f"/proc/{process.pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@case("machines/sixteen processors")
+def sixteen(c):
+    console = c.boot(kernel=c.kernel(), initrd=c.initrd({"run": "nproc; seq 1 200 | xargs -P 16 -n 1 sh -c 'echo $0 | md5sum >/dev/null'; echo all done\n"}),
+                     append=f"{append} guise.run=/run", cpus=16)
+    console.expect(r"INIT-UP", 120)
+    console.expect(r"\n16\r?\n", 20)
+    console.expect(r"all done", 120)
+    console.end(60)
+
+
+@case("machines/damaged boot files give a reason", notQEMU="words it in another way")
+def damagedKernels(c):
+    kernel, generator = open(c.kernel(), "rb").read(), random.Random(5)
+    vmlinux = open(c.compile(repository / "Tests/Guests/programs/storm.c"), "rb").read()
+    foreign = open("/bin/true", "rb").read()
+    bad = {
+        "empty": (b"", "empty"), "short": (kernel[:40], ""), "noise": (generator.randbytes(100000), "neither"),
+        "foreign ELF": (foreign, "ELF machine 62"), "truncated ELF": (vmlinux[:len(vmlinux) // 2], "outside the file"),
+        "ELF header": (vmlinux[:70], "outside the file"), "gzip": (b"\x1f\x8b" + kernel[:5000], "gzip"),
+        "text": (b"#!/bin/sh\necho hello\n", "neither"), "truncated Image": (kernel[:len(kernel) // 3], "truncated"),
+    }
+    for what, (data, reason) in bad.items():
+        path = c.work / "kernel"
+        path.write_bytes(data)
+        result = c.run([c.guise, "boot", "--kernel", path], seconds=20)
+        result.expect(status=125, err=re.compile(re.escape(str(path)) + ".*" + reason))
+    for option, path, reason in (("--kernel", "/nonexistent", "No such file"), ("--kernel", "/", "directory"),
+                                 ("--initrd", "/nonexistent", "No such file"), ("--disk", "/nonexistent", "No such file"),
+                                 ("--disk", "/", "directory"), ("--disk", "/bin/true,bus=isa", "bus=isa"),
+                                 ("--share", "/nonexistent=t", "No such file"), ("--firmware", "/nonexistent", "No such file")):
+        words = [c.guise, "boot", *([] if option == "--kernel" else ["--kernel", c.kernel()]), option, path]
+        c.run(words, seconds=20).expect(status=125, err=re.compile(f"{re.escape(path.split(',')[0].split('=')[0])}.*{reason}"))
 
 
 @case("machines/a disk on PCIe", notQEMU="names its buses in another way")

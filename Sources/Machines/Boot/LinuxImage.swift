@@ -23,6 +23,32 @@ public struct LinuxImage: Equatable {
         return Array(bytes[56..<60]) == magic2 || Array(bytes[48..<56]) == magic
     }
 
+    /// PE/COFF, as an EFI stub describes the file to firmware. Spec: Microsoft PE Format, "COFF File Header" and
+    /// "Section Table".
+    private enum PE {
+        static let offsetField: UInt64 = 60
+        static let signature: UInt32 = 0x4550
+        static let sectionCount: UInt64 = 6, optionalHeaderSize: UInt64 = 20, headerSize: UInt64 = 24
+        static let sectionSize: UInt64 = 40, rawSize: UInt64 = 16, rawOffset: UInt64 = 20
+    }
+
+    /// Where the last section of a kernel with an EFI stub ends in the file; nil for one without.
+    private static func sectionsEnd(_ image: ByteView) -> UInt64? {
+        guard let start = image.load(PE.offsetField, as: UInt32.self).map(UInt64.init),
+              image.load(start, as: UInt32.self) == PE.signature,
+              let count = image.load(start + PE.sectionCount, as: UInt16.self),
+              let optional = image.load(start + PE.optionalHeaderSize, as: UInt16.self) else { return nil }
+        var end: UInt64 = 0
+        for index in 0..<UInt64(count) {
+            let section = start + PE.headerSize + UInt64(optional) + index * PE.sectionSize
+            // A table that is cut off itself says the same.
+            guard let size = image.load(section + PE.rawSize, as: UInt32.self),
+                  let offset = image.load(section + PE.rawOffset, as: UInt32.self) else { return section + PE.sectionSize }
+            if size > 0 { end = max(end, UInt64(offset) + UInt64(size)) }
+        }
+        return end
+    }
+
     /// - Throws: `MachineError` when the header cannot be honoured.
     public init(_ bytes: [UInt8], path: String) throws {
         guard Self.matches(bytes) else { throw MachineError(path, "not a RISC-V Linux Image") }
@@ -36,6 +62,10 @@ public struct LinuxImage: Equatable {
         guard size < 1 << 40 else { throw MachineError(path, "the Image header claims a size of \(size) bytes") }
         guard size == 0 || UInt64(bytes.count) <= size + Self.alignment else {
             throw MachineError(path, "the file has \(bytes.count) bytes, its header says \(size)")
+        }
+        if let end = Self.sectionsEnd(image), end > UInt64(bytes.count) {
+            throw MachineError(path, "the Image is truncated: it has \(bytes.count) bytes of \(end)",
+                               advice: "fetch or build it again")
         }
         // Kernels before 4.x left text_offset zero in flat images; the SBI boot protocol wants 2 MiB.
         textOffset = offset == 0 ? Self.alignment : offset

@@ -117,6 +117,16 @@ final class CodeCache: @unchecked Sendable {
         return address.bindMemory(to: UInt8.self, capacity: size)
     }
 
+    /// Gives the memory of chunks from `start` on and of all records back to the host; what is used again reads zero.
+    /// Nobody runs or makes code, and no record is in use.
+    func release(from start: Int) {
+        guard nextChunk > start else { return }
+        madvise(writable + start, nextChunk - start, MADV_REMOVE)
+        madvise(granuleOwner, size / Self.granule * 4, MADV_DONTNEED)
+        madvise(units, unitCapacity * MemoryLayout<UnitRecord>.stride, MADV_DONTNEED)
+        madvise(links, linkCapacity * MemoryLayout<LinkRecord>.stride, MADV_DONTNEED)
+    }
+
     /// Makes the copy that the child of a fork will use. It is made before, so that nothing the parent patches or appends
     /// afterwards can be in it: the child's tables would not know.
     func copyForFork() throws -> UnsafeMutablePointer<UInt8> {

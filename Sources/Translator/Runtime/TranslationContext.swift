@@ -114,9 +114,12 @@ public final class TranslationContext {
 
     private func translate(start: UInt64, mode: UInt32, context: UInt32, page: UInt64, code: GuestCode, limit: Int,
                            seen: UInt32, second: SecondPage?) throws(TranslationFailure) -> UnitIndex {
+        // Code under way counts as running code: a flush must not give its chunk to others meanwhile.
+        guise_exchange32(member.inside, 1)
+        defer { guise_store32(member.inside, 0) }
+        guard guise_load32(runtime.epoch) == seen else { throw .flushed }
         var limit = min(limit, runtime.options.unitLimit)
         let cache = runtime.cache
-        guard guise_load32(runtime.epoch) == seen else { throw .flushed }
         let toBoundary = 0x1000 - Int(start & 0xFFF)
         var available = second == nil ? min(code.available, toBoundary) : code.available
         let began = runtime.options.statistics ? Self.nowNanoseconds() : 0
@@ -145,7 +148,7 @@ public final class TranslationContext {
             if chunkEpoch != seen || position + room > chunkEnd {
                 let chunk = runtime.takeChunk()
                 guard chunk >= 0 else {
-                    runtime.flush(by: member, seen: seen)
+                    flush(seen: seen)
                     throw .flushed
                 }
                 position = chunk
@@ -161,7 +164,7 @@ public final class TranslationContext {
             return try publishIR(start, mode, context, page, code, seen, second)
         }
         guard let reserved = runtime.reserve(links: generator.pendingLinks.count) else {
-            runtime.flush(by: member, seen: seen)
+            flush(seen: seen)
             throw .flushed
         }
         generator.emitLinkStubs(firstLink: reserved.link, cache: cache, unitIndex: reserved.unit)
@@ -188,7 +191,7 @@ public final class TranslationContext {
     private func publishIR(_ start: UInt64, _ mode: UInt32, _ context: UInt32, _ page: UInt64, _ code: GuestCode,
                            _ seen: UInt32, _ second: SecondPage?) throws(TranslationFailure) -> UnitIndex {
         guard let reserved = runtime.reserve(links: 0) else {
-            runtime.flush(by: member, seen: seen)
+            flush(seen: seen)
             throw .flushed
         }
         let record = UnitRecord(start: start, context: context, mode: mode, codeOffset: 0, codeLength: 0,
@@ -249,7 +252,18 @@ public final class TranslationContext {
     }
 
     /// Empties the cache because a table of the engine is full.
-    public func flush(seen: UInt32) { runtime.flush(by: member, seen: seen) }
+    public func flush(seen: UInt32) {
+        // Two threads that both want to flush must not wait for each other.
+        guise_store32(member.inside, 0)
+        runtime.flush(by: member, seen: seen)
+    }
+
+    /// Empties the cache and gives its memory back to the host, unless little is in it.
+    public func trim() {
+        guard runtime.cacheBytesUsed > TranslationRuntime.trimWorthBytes else { return }
+        guise_store32(member.inside, 0)
+        runtime.flush(by: member, seen: epoch, releasing: true)
+    }
 
     /// The epoch in which a unit is about to be looked up; pass it to `enter`.
     @inline(__always) public var epoch: UInt32 { guise_load32(runtime.epoch) }

@@ -368,8 +368,19 @@ public final class TranslationRuntime: @unchecked Sendable {
 
     // MARK: flush
 
+    /// Less than this is not worth translating again.
+    static let trimWorthBytes = 2 << 20
+
+    /// Bytes of the cache that chunks have been taken from.
+    var cacheBytesUsed: Int {
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        return cache.nextChunk - firstChunk
+    }
+
     /// Empties the cache. Called by a thread outside generated code; waits for the others to come out.
-    func flush(by caller: RuntimeMember, seen: UInt32) {
+    /// - Parameter releasing: also gives the memory back to the host.
+    func flush(by caller: RuntimeMember, seen: UInt32, releasing: Bool = false) {
         pthread_mutex_lock(lock)
         if flushing || epoch.pointee != seen {
             pthread_mutex_unlock(lock)
@@ -396,6 +407,7 @@ public final class TranslationRuntime: @unchecked Sendable {
         pages.removeAll(keepingCapacity: true)
         straddlers.removeAll()
         flushed?()
+        if releasing { cache.release(from: firstChunk) }
         cache.nextChunk = firstChunk
         cache.unitCount = 0
         cache.linkCount = 0
