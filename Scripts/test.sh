@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# test.sh [unit] [guests]: installs what the tests need, runs the suites, and prints last one line of their sum:
-# `N passed, N failed`, with `, N skipped` where some were. Exit status 1 when anything failed.
+# test.sh [unit] [guests] [tsan]: installs what the tests need, runs the suites, and prints last one line of their sum:
+# `N passed, N failed`; skipped tests are counted in the line before. Exit status 1 when anything failed.
+# In CI ($CI is set) the suspend/resume tests take fewer turns.
 source "$(dirname "$0")/lib.sh"
 cd "$repository"
 results=$(mktemp -d)
@@ -19,22 +20,34 @@ for suite; do
         if ! swift build --build-tests --quiet; then missed "the unit tests do not build" unit; continue; fi
         step "running the unit tests"
         status=0
-        swift test --skip-build --quiet --parallel --xunit-output "$results/unit.xml" || status=$?
+        # The suite takes a minute; one that hangs must not hold up the rest.
+        timeout -k 10 900 swift test --skip-build --quiet --parallel --xunit-output "$results/unit.xml" || status=$?
+        [ "$status" != 124 ] || echo "FAIL the unit tests did not end within 15 minutes"
         Scripts/count-unit-tests.py "$status" "$results"/unit*.xml >"$results/unit" || missed "the unit tests left no report" unit
         ;;
     guests)
         Scripts/packages.sh build guests oracles
-        step "building (release)"
         if ! make -s build; then missed "guise does not build" guests; continue; fi
         step "running the guest suite"
-        Tests/Guests/run --counts "$results/guests" || [ -s "$results/guests" ] || missed "the guest suite broke off" guests
+        Tests/Guests/run --counts "$results/guests" ${CI:+--chaos 2} || [ -s "$results/guests" ] || missed "the guest suite broke off" guests
         ;;
-    *) die "no suite $suite; there are unit and guests" ;;
+    tsan)
+        Scripts/packages.sh build
+        step "building the unit tests with ThreadSanitizer"
+        sanitized=(--sanitize=thread --scratch-path .build/tsan)
+        if ! swift build --build-tests --quiet "${sanitized[@]}"; then missed "the sanitized tests do not build" tsan; continue; fi
+        step "running the suites of threads"
+        status=0
+        TSAN_OPTIONS="suppressions=$repository/Tests/tsan-suppressions.txt" timeout -k 10 900 \
+            swift test --skip-build --quiet --parallel "${sanitized[@]}" --filter '^(Devices|Machines|Translator)Tests\.' \
+            --xunit-output "$results/tsan.xml" || status=$?
+        Scripts/count-unit-tests.py "$status" "$results"/tsan*.xml >"$results/tsan" || missed "the sanitized tests left no report" tsan
+        ;;
+    *) die "no suite $suite; there are unit, guests and tsan" ;;
     esac
 done
 
-read -r passed failed skipped < <(cat "$results"/{unit,guests} 2>/dev/null | awk '{ p += $1; f += $2; s += $3 } END { print p + 0, f + 0, s + 0 }')
-line="$passed passed, $failed failed"
-[ "$skipped" = 0 ] || line="$line, $skipped skipped"
-echo "$line"
+read -r passed failed skipped < <(cat "$results"/{unit,guests,tsan} 2>/dev/null | awk '{ p += $1; f += $2; s += $3 } END { print p + 0, f + 0, s + 0 }')
+[ "$skipped" = 0 ] || echo "$skipped skipped"
+echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -78,6 +78,7 @@ public final class Builder {
 
     // MARK: integer
 
+    /// Integer operations on two values of one type; sums and differences wrap around.
     @inline(__always) public func add(_ a: ValueID, _ b: ValueID) -> ValueID { binary(.add, a, b) }
     @inline(__always) public func sub(_ a: ValueID, _ b: ValueID) -> ValueID { binary(.sub, a, b) }
     @inline(__always) public func and(_ a: ValueID, _ b: ValueID) -> ValueID { binary(.and, a, b) }
@@ -169,6 +170,7 @@ public final class Builder {
         return unit.append(Instruction(opcode, source.type, a: a))
     }
 
+    /// A wider value with the same signed meaning.
     public func signExtend(_ a: ValueID, _ type: ValueType) -> ValueID {
         let source = unit.instructions[Int(a)]
         if source.type == type { return a }
@@ -181,6 +183,7 @@ public final class Builder {
         return unit.append(Instruction(.signExtend, type, a: a))
     }
 
+    /// A wider value with the same unsigned meaning.
     public func zeroExtend(_ a: ValueID, _ type: ValueType) -> ValueID {
         let source = unit.instructions[Int(a)]
         if source.type == type { return a }
@@ -188,6 +191,7 @@ public final class Builder {
         return unit.append(Instruction(.zeroExtend, type, a: a))
     }
 
+    /// The low bits of a value.
     public func truncate(_ a: ValueID, _ type: ValueType) -> ValueID {
         let source = unit.instructions[Int(a)]
         if source.type == type { return a }
@@ -211,6 +215,7 @@ public final class Builder {
         }
     }
 
+    /// 1 where the integer condition holds, otherwise 0.
     public func compare(_ condition: Condition, _ a: ValueID, _ b: ValueID) -> ValueID {
         if let left = constantValue(a), let right = constantValue(b) {
             return constant(Fold.holds(condition, type(of: a), left, right) ? 1 : 0, .i1)
@@ -218,6 +223,7 @@ public final class Builder {
         return unit.append(Instruction(.compare, .i1, aux: condition.rawValue, a: a, b: b))
     }
 
+    /// One of two values, chosen without a branch.
     public func select(_ condition: ValueID, _ then: ValueID, _ otherwise: ValueID) -> ValueID {
         if let known = constantValue(condition) { return known != 0 ? then : otherwise }
         if then == otherwise { return then }
@@ -236,20 +242,24 @@ public final class Builder {
         unit.append(Instruction(.store, type(of: value), aux: format.rawValue, a: base, b: value, imm: displacement))
     }
 
+    /// Loads and remembers address and value for a store-conditional.
     public func loadReserved(_ address: ValueID, _ format: MemoryFormat) -> ValueID {
         unit.append(Instruction(.loadReserved, .i64, aux: format.rawValue, a: address))
     }
 
+    /// Stores if the reservation still holds: 0 where it did, 1 where not.
     public func storeConditional(_ address: ValueID, _ value: ValueID, _ format: MemoryFormat) -> ValueID {
         unit.append(Instruction(.storeConditional, .i64, aux: format.rawValue, a: address, b: value))
     }
 
+    /// Reads, modifies and writes memory in one indivisible step; the value is what was there before.
     public func atomic(_ operation: AtomicOperation, _ address: ValueID, _ operand: ValueID,
                        _ format: MemoryFormat) -> ValueID {
         unit.append(Instruction(.atomic, .i64, aux: format.rawValue, a: address, b: operand,
                                 imm: Int64(operation.rawValue)))
     }
 
+    /// Orders memory accesses around it, as strongly as `kind` says.
     public func fence(_ kind: FenceKind) { unit.append(Instruction(.fence, .void, aux: kind.rawValue)) }
 
     // MARK: floating point
@@ -259,12 +269,14 @@ public final class Builder {
         unit.append(Instruction(opcode, type(of: a), aux: rounding.rawValue, a: a, b: b))
     }
 
+    /// ±(a × b) ± c, rounded once.
     public func multiplyAdd(_ a: ValueID, _ b: ValueID, _ c: ValueID, negateProduct: Bool, negateAddend: Bool,
                             rounding: Rounding) -> ValueID {
         unit.append(Instruction(.floatMultiplyAdd, type(of: a), aux: rounding.rawValue, a: a, b: b, c: c,
                                 imm: (negateProduct ? 1 : 0) | (negateAddend ? 2 : 0)))
     }
 
+    /// 1 where the floating-point condition holds, otherwise 0; raises the flags that the condition says.
     public func floatCompare(_ condition: FloatCondition, _ a: ValueID, _ b: ValueID) -> ValueID {
         unit.append(Instruction(.floatCompare, .i1, aux: condition.rawValue, a: a, b: b))
     }
@@ -274,11 +286,18 @@ public final class Builder {
         unit.append(Instruction(opcode, type, aux: rounding.rawValue, a: a))
     }
 
+    /// The single-precision value in a boxed register, or the canonical NaN where the box is broken.
     public func nanUnbox(_ a: ValueID) -> ValueID {
         let source = unit.instructions[Int(a)]
         if source.opcode == .nanBox { return source.a }
         return unit.append(Instruction(.nanUnbox, .f32, a: a))
     }
+
+    /// The guest's sticky exception flags.
+    public func readFloatFlags() -> ValueID { unit.append(Instruction(.readFloatFlags, .i64)) }
+
+    /// Replaces the guest's sticky exception flags.
+    public func writeFloatFlags(_ flags: ValueID) { unit.append(Instruction(.writeFloatFlags, .void, a: flags)) }
 
     // MARK: control
 

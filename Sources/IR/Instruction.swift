@@ -47,7 +47,7 @@ extension Opcode {
     /// True for operations kept even when their result is unused (floating point leaves exception flags behind).
     @inlinable public var hasEffect: Bool {
         switch self {
-        case .set, .fence, .instruction,
+        case .set, .fence, .instruction, .writeFloatFlags,
              .floatAdd, .floatSubtract, .floatMultiply, .floatDivide, .floatSquareRoot, .floatMultiplyAdd,
              .floatMinimum, .floatMaximum, .floatCompare, .floatToSigned, .floatToUnsigned,
              .signedToFloat, .unsignedToFloat, .floatToFloat: true

@@ -80,6 +80,10 @@ public enum Opcode: UInt8, CaseIterable, Sendable {
     case nanBox
     /// f64 register image -> f32; the canonical NaN unless properly boxed.
     case nanUnbox
+    /// The sticky exception flags as i64: inexact, underflow, overflow, divide by zero, invalid from bit 0 up.
+    case readFloatFlags
+    /// Replaces the sticky exception flags by the low five bits of a (i64).
+    case writeFloatFlags
 
     // MARK: control
     /// imm = guest pc. Marks the first operation of a guest instruction.
@@ -155,9 +159,14 @@ public struct MemoryFormat: Equatable, Sendable {
     @inlinable public init(sizeLog2: Int, signed: Bool = false, bigEndian: Bool = false, aligned: Bool = false) {
         rawValue = UInt8(sizeLog2) | (signed ? 8 : 0) | (bigEndian ? 16 : 0) | (aligned ? 32 : 0)
     }
+    /// Size of the access: 0…4 for 1 to 16 bytes.
     @inlinable public var sizeLog2: Int { Int(rawValue & 7) }
+    /// Size of the access in bytes.
     @inlinable public var sizeBytes: Int { 1 << sizeLog2 }
+    /// Whether a narrower value is sign-extended by a load.
     @inlinable public var isSigned: Bool { rawValue & 8 != 0 }
+    /// Whether the most significant byte comes first.
     @inlinable public var isBigEndian: Bool { rawValue & 16 != 0 }
+    /// Whether a misaligned address faults.
     @inlinable public var requiresAlignment: Bool { rawValue & 32 != 0 }
 }

@@ -22,6 +22,7 @@ public struct Field: Sendable {
     public let name: StaticString
     /// Width in bits where the row gives no bit slices.
     public let width: Int
+    /// How it is printed.
     public let style: OperandStyle
     public init(_ name: StaticString, _ width: Int, _ style: OperandStyle) {
         self.name = name
@@ -36,7 +37,9 @@ public struct FieldLayout: Sendable {
     public struct Piece: Sendable {
         public let wordBit: Int, valueBit: Int, length: Int
     }
+    /// The field itself.
     public let field: Field
+    /// Where its bits are.
     public internal(set) var pieces: [Piece]
 
     /// Number of bits of the value, low bits without a piece included.

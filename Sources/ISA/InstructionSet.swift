@@ -29,9 +29,11 @@ public final class InstructionSet: @unchecked Sendable {
         self.format = format
         var parsed = GrowingBuffer<Row>(capacity: 256)
         var groups: [(line: UnsafePointer<UInt8>, length: Int)] = []
-        for text in text16 { Self.parse(text, bits: 16, fields, &parsed, &groups) }
+        let index = FieldIndex(fields)
+        for text in text16 { Self.parse(text, bits: 16, index, &parsed, &groups) }
         let first32 = parsed.count
-        for text in text32 { Self.parse(text, bits: 32, fields, &parsed, &groups) }
+        for text in text32 { Self.parse(text, bits: 32, index, &parsed, &groups) }
+        index.deallocate()
         self.groups = groups
 
         let rowCount = parsed.count
@@ -94,7 +96,7 @@ public final class InstructionSet: @unchecked Sendable {
         return Int(value ^ value >> 13)
     }
 
-    private static func parse(_ text: StaticString, bits: Int, _ fields: [Field], _ rows: inout GrowingBuffer<Row>,
+    private static func parse(_ text: StaticString, bits: Int, _ fields: FieldIndex, _ rows: inout GrowingBuffer<Row>,
                               _ groups: inout [(line: UnsafePointer<UInt8>, length: Int)]) {
         var scanner = RowScanner(position: text.utf8Start, end: text.utf8Start + text.utf8CodeUnitCount)
         let end = scanner.end

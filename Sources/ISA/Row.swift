@@ -36,7 +36,7 @@ struct RowScanner {
     let end: UnsafePointer<UInt8>
 
     /// Parses a pattern, which ends at `;` or at the end of the line. Returns nil when it does not add up to `bits`.
-    mutating func pattern(bits: Int, fields: [Field]) -> (mask: UInt32, match: UInt32)? {
+    mutating func pattern(bits: Int, fields: FieldIndex) -> (mask: UInt32, match: UInt32)? {
         var mask: UInt64 = 0, match: UInt64 = 0
         var width = 0
         while position < end, position.pointee != UInt8(ascii: ";"), position.pointee != UInt8(ascii: "\n") {
@@ -61,7 +61,7 @@ struct RowScanner {
     }
 
     /// Consumes a field name with its slices and returns its width in bits.
-    private mutating func fieldWidth(_ fields: [Field]) -> Int? {
+    private mutating func fieldWidth(_ fields: FieldIndex) -> Int? {
         let name = position
         skipName()
         let length = position - name
@@ -70,10 +70,7 @@ struct RowScanner {
             slices { width += $1 }
             return width
         }
-        for field in fields where field.name.utf8CodeUnitCount == length {
-            if equal(field.name.utf8Start, name, length) { return field.width }
-        }
-        return nil
+        return length > 0 ? fields.width(name, length) : nil
     }
 
     /// Moves past a field name.
@@ -122,4 +119,50 @@ func equal(_ a: UnsafePointer<UInt8>, _ b: UnsafePointer<UInt8>, _ length: Int) 
         index += 1
     }
     return true
+}
+
+/// Finds the width of a field by its name: chains of the fields that share first letter and length.
+struct FieldIndex {
+    private struct Entry {
+        let name: UnsafePointer<UInt8>
+        let length: Int
+        let width: Int
+        let next: Int
+    }
+    private static let slots = 128
+    // SAFETY: `entries` has one element per field and `heads` has `slots`; both live until `deallocate`.
+    private let entries: UnsafeMutablePointer<Entry>
+    private let heads: UnsafeMutablePointer<Int>
+
+    init(_ fields: [Field]) {
+        entries = .allocate(capacity: max(1, fields.count))
+        heads = .allocate(capacity: Self.slots)
+        heads.initialize(repeating: -1, count: Self.slots)
+        for (index, field) in fields.enumerated() {
+            let name = field.name.utf8Start, length = field.name.utf8CodeUnitCount
+            let slot = Self.slot(name, length)
+            (entries + index).initialize(to: Entry(name: name, length: length, width: field.width, next: heads[slot]))
+            heads[slot] = index
+        }
+    }
+
+    func deallocate() {
+        entries.deallocate()
+        heads.deallocate()
+    }
+
+    @inline(__always)
+    private static func slot(_ name: UnsafePointer<UInt8>, _ length: Int) -> Int {
+        Int(name.pointee & 31) << 2 | length & 3
+    }
+
+    func width(_ name: UnsafePointer<UInt8>, _ length: Int) -> Int? {
+        var index = heads[Self.slot(name, length)]
+        while index >= 0 {
+            let entry = entries[index]
+            if entry.length == length, equal(entry.name, name, length) { return entry.width }
+            index = entry.next
+        }
+        return nil
+    }
 }

@@ -102,7 +102,7 @@ extension GuestThread {
         case .sigaltstack: signalStack(a)
         case .signalfd4: signalDescriptor(a)
         // Waiting
-        case .ppoll: withMask(a.a3, a.a4) { self.safe(.ppoll, Int(a.a0), Int(a.a1), Int(a.a2), $0, 8) }
+        case .ppoll: withMask(a.a3, a.a4) { self.safe(.ppoll, Int(bitPattern: a.a0), Int(bitPattern: a.a1), Int(bitPattern: a.a2), $0, 8) }
         case .pselect6: pselect(a)
         case .epoll_ctl: epollControl(a)
         case .epoll_pwait: epollWait(call, a)

@@ -51,12 +51,12 @@ final class OwnDescriptors {
         var from = first
         for own in numbers.map({ UInt64($0) }).sorted() where own >= first && own <= last {
             if own > from {
-                let r = hostCall(.close_range, Int(from), Int(own - 1), Int(a.a2))
+                let r = hostCall(.close_range, Int(from), Int(own - 1), Int(bitPattern: a.a2))
                 if r < 0 { return r }
             }
             from = own + 1
         }
-        return from <= last ? hostCall(.close_range, Int(from), Int(last), Int(a.a2)) : 0
+        return from <= last ? hostCall(.close_range, Int(from), Int(last), Int(bitPattern: a.a2)) : 0
     }
 
     /// A free number near the top of the table for a copy of `fd`, close-on-exec; `fd` itself when there is none.

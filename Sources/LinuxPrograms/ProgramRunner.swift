@@ -166,8 +166,7 @@ public enum ProgramRunner {
         thread.applyMask((mask & ~SignalSet.reserved) | c.blocked)
         thread.run()
         // The first thread's loop ends only with its process.
-        _ = hostCall(.exit_group, 0)
-        fatalError("the process has ended")
+        while true { _ = hostCall(.exit_group, 0) }
     }
 
     /// Dispositions as the host has them: handlers became default by execve, ignored ones stay.

@@ -19,9 +19,13 @@ public final class Machine: @unchecked Sendable {
     static let panicGraceTicks: UInt64 = 30_000_000
     static let flushTimeoutMilliseconds: Int32 = 2000
 
+    /// What the machine was built from.
     public let configuration: MachineConfiguration
+    /// The guest's memory.
     public let ram: GuestRAM
+    /// The devices and their wiring.
     public let board: VirtBoard
+    /// The time that the guest sees.
     public let clock: GuestClock
     let environment: MachineEnvironment
     let boot: BootFacts

@@ -112,20 +112,33 @@ public struct MachineConfiguration: Equatable, Sendable {
     public static let memoryMax: UInt64 = 1 << 40
     static let devicesMax = 8
 
+    /// What `--arch` names.
     public var architecture = "riscv64"
+    /// Board, as `--machine` names it.
     public var machine = "virt"
+    /// Number of harts, 1 to `cpusMax`.
     public var cpus = 1
+    /// Size of RAM, a multiple of 4096.
     public var memorySizeBytes: UInt64 = 512 << 20
+    /// File of the kernel or bare-metal program.
     public var kernel: String?
+    /// File of the initial RAM disk.
     public var initrd: String?
+    /// File of the M-mode firmware; nil means the built-in SBI.
     public var firmware: String?
+    /// Kernel command line.
     public var append = ""
+    /// Disks in the order of their slots.
     public var disks: [DiskChoice] = []
+    /// Shared host directories, behind the disks.
     public var shares: [ShareChoice] = []
+    /// Where the UART leads.
     public var serial = SerialChoice.stdio
     /// Where the virtio console leads (hvc0 in Linux), or nil for none.
     public var virtioConsole: SerialChoice?
+    /// Executor of guest code.
     public var engine = EngineChoice.auto
+    /// Name under which other processes find the machine; nil hides it.
     public var name: String?
 
     public init() {}

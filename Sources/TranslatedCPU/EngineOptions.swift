@@ -17,6 +17,8 @@ public struct EngineOptions: Sendable {
     public var registersInMemory = false
     /// One guest instruction per unit.
     public var singleStep = false
+    /// Report the cost of translating on standard error.
+    public var statistics = false
     /// Size of the code cache in bytes.
     public var cacheSize: Int = 64 << 20
     /// Called for blocks entered from outside generated code, with guest address and mode.

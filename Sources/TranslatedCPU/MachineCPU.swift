@@ -75,6 +75,7 @@ public final class MachineCPU: Savable, @unchecked Sendable {
     }
 
     deinit {
+        if engine.options.statistics { fputs("guise: hart \(hartID): \(context.statistics)\n", stderr) }
         context.retire()
         requests.deallocate()
         munmap(state, StateLayout.size)

@@ -36,17 +36,14 @@ public final class MachineEngine: @unchecked Sendable {
     /// - Throws: `EngineError` or `HostError`.
     public init(options: EngineOptions, ram: GuestRAM, bus: Bus, toHost: GuestPhysical?) throws {
         if options.engine == .translate && guise_cpu_has_v3() == 0 { throw EngineError.hostTooOld }
+        let options = try options.withDebugEnvironment()
         self.options = options
         self.ram = ram
         self.bus = bus
         self.toHost = toHost
         front = RISCVFront()
-        var translation = TranslationOptions(identityMemory: false)
-        translation.interpret = options.engine == .interpret || guise_cpu_has_v3() == 0
-        translation.registersInMemory = options.registersInMemory
-        translation.unitLimit = options.singleStep ? 1 : 64
-        translation.cacheSize = options.cacheSize
-        translation.logBlocks = options.logBlock != nil
+        let translation = options.translation(
+            identityMemory: false, interpret: options.engine == .interpret || guise_cpu_has_v3() == 0)
         runtime = try TranslationRuntime(front: front, options: translation, slowLoad: machineSlowLoad,
                                          slowStore: machineSlowStore, slowPointer: machineSlowPointer)
         lock = .allocate(capacity: 1)

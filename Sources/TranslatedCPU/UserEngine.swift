@@ -37,14 +37,11 @@ public final class UserEngine: @unchecked Sendable {
     /// - Throws: `EngineError` or `HostError`.
     public init(options: EngineOptions) throws {
         if options.engine == .translate && guise_cpu_has_v3() == 0 { throw EngineError.hostTooOld }
+        let options = try options.withDebugEnvironment()
         self.options = options
         front = RISCVFront()
-        var translation = TranslationOptions(identityMemory: true)
-        translation.interpret = options.engine == .interpret || guise_cpu_has_v3() == 0
-        translation.registersInMemory = options.registersInMemory
-        translation.unitLimit = options.singleStep ? 1 : 64
-        translation.cacheSize = options.cacheSize
-        translation.logBlocks = options.logBlock != nil
+        let translation = options.translation(
+            identityMemory: true, interpret: options.engine == .interpret || guise_cpu_has_v3() == 0)
         runtime = try TranslationRuntime(front: front, options: translation, slowLoad: { _, _, _, _ in 0 },
                                          slowStore: { _, _, _, _ in 0 }, slowPointer: { _, _, _, _ in 0 })
         UserEngine.current = self
@@ -101,6 +98,9 @@ public final class UserCPU {
     public let registers: UnsafeMutableRawPointer
     let engine: UserEngine
     private let context: TranslationContext
+    /// Guest code on its way into the translator; a unit of 64 instructions has at most 256 bytes.
+    private static let fetchSize = 512
+    private let fetched = UnsafeMutableRawPointer.allocate(byteCount: UserCPU.fetchSize, alignment: 16)
 
     init(engine: UserEngine) throws {
         self.engine = engine
@@ -112,10 +112,24 @@ public final class UserCPU {
         if let log = engine.options.logBlock { context.blockLog = { log($0, $1) } }
     }
 
-    deinit { munmap(registers, StateLayout.size) }
+    deinit {
+        munmap(registers, StateLayout.size)
+        fetched.deallocate()
+    }
+
+    /// What translating cost so far, one line; meaningful with GUISE_DEBUG=statistics.
+    public var statistics: String { context.statistics }
 
     /// Must be called when the guest thread has ended.
-    public func retire() { context.retire() }
+    public func retire() {
+        reportStatistics()
+        context.retire()
+    }
+
+    /// Says what translating cost, when GUISE_DEBUG asks for it: when the guest thread or process is about to end.
+    public func reportStatistics() {
+        if engine.options.statistics { fputs("guise: \(context.statistics)\n", stderr) }
+    }
 
     /// Guest program counter.
     public var pc: UInt64 {
@@ -133,7 +147,7 @@ public final class UserCPU {
             from: source + StateLayout.integerGlobals, byteCount: StateLayout.pc + 8 - StateLayout.integerGlobals)
         registers.advanced(by: StateLayout.front).copyMemory(from: source + StateLayout.front,
                                                              byteCount: StateLayout.frontSize)
-        for offset in [StateLayout.mode, StateLayout.guestMXCSR] {
+        for offset in [StateLayout.mode, StateLayout.guestMXCSR, StateLayout.floatStatus] {
             registers.storeBytes(of: source.load(fromByteOffset: offset, as: UInt32.self), toByteOffset: offset,
                                  as: UInt32.self)
         }
@@ -186,9 +200,14 @@ public final class UserCPU {
         let known = context.existing(start: start, context: 0, mode: mode)
         if known != .noUnit { return known }
         let available = engine.executableBytes(start)
-        guard available > 0, let bytes = UnsafeRawPointer(bitPattern: UInt(start)) else { return .noUnit }
+        guard available > 0 else { return .noUnit }
+        // Mapped is not readable: a file may end before its mapping, and another thread may unmap at any time.
+        let wanted = min(available, Self.fetchSize)
+        let missing = guise_copy_in(fetched, UnsafeRawPointer(bitPattern: UInt(start)), UInt(wanted))
+        guard missing < UInt(wanted) else { return .noUnit }
         return try context.unit(start: start, mode: mode, context: 0, page: start >> 12,
-                                code: GuestCode(bytes: bytes, available: available), limit: 64, seen: seen, second: nil)
+                                code: GuestCode(bytes: fetched, available: wanted - Int(missing)), limit: 64, seen: seen,
+                                second: nil)
     }
 
     /// Sorts out why generated code was left; nil to go on.

@@ -19,7 +19,7 @@ extension EngineChoice: ExpressibleByArgument {}
 struct BootCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "boot",
-        abstract: "Start a machine",
+        abstract: "Start a machine.",
         discussion: """
             Starts a kernel or firmware on a whole emulated computer. The guest's first serial port is this terminal:
             ctrl-a x ends the machine, ctrl-a h lists the keys. The exit status is 0 when the guest powers off and

@@ -7,7 +7,7 @@ import Machines
 struct ResumeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "resume",
-        abstract: "Continue a suspended machine",
+        abstract: "Continue a suspended machine.",
         discussion: "The machine continues where it was suspended, in this process and on this terminal. "
             + "The file stays and can be resumed again only with the disks as they were.")
 

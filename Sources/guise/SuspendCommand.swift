@@ -7,7 +7,7 @@ import Machines
 struct SuspendCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "suspend",
-        abstract: "Write a running machine into a file and end it",
+        abstract: "Write a running machine into a file and end it.",
         discussion: "The machine must have been started with --name. Its disks and the file now belong together: "
             + "guise resume FILE continues it.")
 

@@ -20,13 +20,11 @@ final class Hart {
         } else {
             state.resetForSupervisor(pc: Self.ramStart, hartID: 3, a0: 3, a1: 0x8200_0000)
         }
-        counter = 0
         state.readTime = { _ in Hart.now }
     }
 
     deinit { block.deallocate() }
 
-    private var counter: UInt64
     /// The time CSR of all harts in tests.
     nonisolated(unsafe) static var now: UInt64 = 1000
 

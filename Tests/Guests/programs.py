@@ -176,7 +176,7 @@ printf 'a b\nb c\na b\n' > f; cp -p f g; ln -s f h; cmp f g; stat -c '%s %h %F' 
 sort f | uniq -c | tr -s ' '; cut -d' ' -f2 f | paste -sd+; head -c 5 f | od -An -c | tr -s ' '
 md5sum f | cut -c1-8; dd if=f of=i bs=4 skip=1 count=1 2>/dev/null; cat i; echo; truncate -s 10 i; wc -c < i
 touch -d '2020-02-29 12:00:00 UTC' f; TZ=UTC date -r f '+%F %T'; chmod 640 f; stat -c %a f; mkdir -p x/y/z; rmdir -p x/y/z; test ! -e x
-env -i A=1 env; nice -n 3 nice; timeout 0.2 sleep 5 || echo "timeout $?"; echo done | tee k; readlink h; basename "$PWD/q.c" .c
+env -i A=1 env; echo $(($(nice -n 3 nice) - $(nice))); timeout 0.2 sleep 5 || echo "timeout $?"; echo done | tee k; readlink h; basename "$PWD/q.c" .c
 cd /; rm -r "$d"; find "$d" 2>/dev/null | wc -l
 """
 coreutilsOutput = """1000

@@ -123,12 +123,14 @@ unit 0x10000 mode 0x3 rounding rup bytes 8 instructions 2
   %90 = bitcast.i64 %65
   %91 = nanBox.f64 %87
   %92 = nanUnbox.f32 %91
+  %93 = readFloatFlags
+  writeFloatFlags %93
   set s0, %92
   set fa0, %91
   exitIf.ltu.i64 %2, %3 -> 0x10040
-  %96 = call 3()
-  %97 = call 0(%2, _, %3)
-  %98 = call 1(%2)
+  %98 = call 3()
+  %99 = call 0(%2, _, %3)
+  %100 = call 1(%2)
   jump 0xffffffff80000000
 
 """

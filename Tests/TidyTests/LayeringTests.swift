@@ -25,7 +25,7 @@ import Testing
         func strings(_ list: Substring) -> Set<String> {
             Set(list.matches(of: #/"([A-Za-z0-9]+)"/#).map { String($0.1) })
         }
-        for match in text.matches(of: #/module\("(\w+)"(?:, \[([^\]]*)\])?\)/#) {
+        for match in text.matches(of: #/module\("(\w+)"(?:, \[([^\]]*)\])?[,)]/#) {
             result[String(match.1)] = strings(match.2 ?? "")
         }
         for match in text.matches(of: #/executableTarget\(\s*name: "(\w+)",\s*dependencies: \[([^\]]*)\]/#) {

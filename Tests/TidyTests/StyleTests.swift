@@ -99,13 +99,4 @@ import Testing
         }
     }
 
-    @Test func `the manual page knows every verb`() {
-        let manual = SourceTree.read("docs/guise.1")!.lines.joined(separator: "\n")
-        for file in SourceTree.swift where file.target == "guise" && file.path.hasSuffix("Command.swift") {
-            let text = file.lines.joined(separator: "\n")
-            for match in text.matches(of: #/commandName: "([a-z]+)"/#) {
-                #expect(manual.contains(".SS guise \(match.1)"), "docs/guise.1 has no section for \(match.1) of \(file)")
-            }
-        }
-    }
 }

@@ -82,7 +82,7 @@ final class GeneratedCode {
         (cache.units + 0).initialize(to: UnitRecord(
             start: unit.start, context: 0, mode: 0, codeOffset: UInt32(position), codeLength: UInt32(length),
             sideTableCount: UInt32(generator.sideTable.count), guestByteLength: 0, firstLink: 0, linkCount: 0,
-            incoming: .max, hashNext: 0, pageNext: .noUnit, dead: 0, contentHash: 0))
+            incoming: .max, pageNext: .noUnit, dead: 0, contentHash: 0))
         for granule in position / CodeCache.granule...(position + length) / CodeCache.granule {
             cache.granuleOwner[granule] = 1
         }

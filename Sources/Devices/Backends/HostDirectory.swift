@@ -33,8 +33,8 @@ public final class HostDirectory {
         do {
             root = try HostNode.root(path: path)
             rootIdentity = Identity(try root.attributes())
-        } catch let failure as FileFailure {
-            throw HostError("open", path, errno: failure.code)
+        } catch {
+            throw HostError("open", path, errno: error.code)
         }
         guard access("/proc/self/fd", X_OK) == 0 else { throw HostError("access", "/proc/self/fd") }
         devices = [rootIdentity.device]

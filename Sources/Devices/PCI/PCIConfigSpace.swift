@@ -51,6 +51,7 @@ public struct PCIBAR: Equatable, Sendable {
     public let kind: Kind
     /// A power of two: at least 4 for I/O, 16 for memory.
     public let sizeBytes: UInt64
+    /// Whether reads have no side effects, so that a bridge may read ahead.
     public let prefetchable: Bool
 
     public init(_ number: Int, _ kind: Kind, sizeBytes: UInt64, prefetchable: Bool = false) {
@@ -91,6 +92,7 @@ public final class PCIConfigSpace: Savable {
     /// Size of the conventional space; ECAM offsets beyond it read zero.
     public static let sizeBytes = 256
 
+    /// The base address registers that the function declares.
     public let bars: [PCIBAR]
     /// Called after a guest write changed registers in the byte range; set by a function with live capabilities.
     public var written: ((_ range: Range<Int>) -> Void)?
@@ -153,6 +155,7 @@ public final class PCIConfigSpace: Savable {
         updateInterrupt()
     }
 
+    /// The command register as the guest last wrote it.
     public var command: UInt16 { UInt16(read(offset: PCIHeader.command, size: 2)) }
     /// Whether the function may read and write memory. A function that may not must leave RAM alone.
     public var busMasterEnabled: Bool { command & PCIHeader.commandBusMaster != 0 }

@@ -68,6 +68,7 @@ extension Lifter {
         }
         if let decided { return jump(decided ? target : next) }
         b.exitIf(condition, left, right, target: target)
-        jump(next)
+        sideExits += 1
+        if sideExits > Self.sideExitLimit || target <= pc { jump(next) }
     }
 }

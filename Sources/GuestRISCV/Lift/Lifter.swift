@@ -16,6 +16,9 @@ struct Lifter {
     var next: UInt64
     /// Set when the unit has its terminator.
     var ended = false
+    /// Conditional branches lifted so far; a unit goes on behind the first few that lead forward.
+    var sideExits = 0
+    static let sideExitLimit = 3
 
     // MARK: registers
 

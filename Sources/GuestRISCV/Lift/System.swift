@@ -69,8 +69,23 @@ struct CSROperation {
 }
 
 extension Lifter {
+    /// frflags and fsflags stand in compiled code around every quiet comparison, so they are not left to a helper.
+    private func liftsFlags(_ i: Word, _ kind: CSROperation.Kind, _ operand: ValueID) -> Bool {
+        guard i.csr == 0x001, kind == .read || kind == .write,
+              !mode.isSystem || mode.float == .usable else { return false }
+        if kind == .read {
+            setX(i.rd, b.readFloatFlags())
+        } else {
+            let old = i.rd == 0 ? ValueID.none : b.readFloatFlags()
+            b.writeFloatFlags(operand)
+            if i.rd != 0 { setX(i.rd, old) }
+        }
+        return true
+    }
+
     /// The helper writes rd itself, because it may leave the unit when the mode changes.
     func csr(_ i: Word, _ kind: CSROperation.Kind, _ operand: ValueID) {
+        if liftsFlags(i, kind, operand) { return }
         let operation = CSROperation(csr: i.csr, rd: i.rd, kind: kind)
         call(.csr, k(Int64(bitPattern: operation.rawValue)), operand, k(Int64(bitPattern: next)))
     }

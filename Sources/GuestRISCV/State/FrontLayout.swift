@@ -5,7 +5,7 @@ import Translator
 /// Byte offsets from the start of the state block.
 enum FrontLayout {
     /// UInt32 frm and the flags written by the guest.
-    static let fcsr = StateLayout.front
+    static let fcsr = StateLayout.floatStatus
     /// UInt32 privilege level.
     static let privilege = StateLayout.front + 4
     /// UInt32; 1 when the privileged architecture is present, 0 in Linux programs.

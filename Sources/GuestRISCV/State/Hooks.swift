@@ -24,6 +24,7 @@ extension RISCVState {
         nonmutating set { base.storeBytes(of: newValue, toByteOffset: FrontLayout.readTime, as: RISCVHooks.ReadTime?.self) }
     }
 
+    /// What forgets cached translations; nil when nothing is cached.
     public var flushTranslations: RISCVHooks.FlushTranslations? {
         get { base.load(fromByteOffset: FrontLayout.flushTranslations, as: RISCVHooks.FlushTranslations?.self) }
         nonmutating set {
@@ -32,6 +33,7 @@ extension RISCVState {
         }
     }
 
+    /// Who is told about stimecmp; nil for nobody.
     public var timerChanged: RISCVHooks.TimerChanged? {
         get { base.load(fromByteOffset: FrontLayout.timerChanged, as: RISCVHooks.TimerChanged?.self) }
         nonmutating set {

@@ -8,6 +8,7 @@ import Translator
 public struct RISCVState {
     // SAFETY: `base` points to a state block of StateLayout.size bytes that outlives the value; its owner guarantees
     // that no other thread uses the block, but for the words documented as atomic.
+    /// The state block.
     public let base: UnsafeMutableRawPointer
 
     public init(_ base: UnsafeMutableRawPointer) { self.base = base }
@@ -96,6 +97,7 @@ public struct RISCVState {
         base.advanced(by: StateLayout.front + behind)
             .initializeMemory(as: UInt8.self, repeating: 0, count: StateLayout.frontSize - behind)
         (self[FrontLayout.readTime], self[FrontLayout.flushTranslations], self[FrontLayout.timerChanged]) = hooks
+        self[word: FrontLayout.fcsr] = 0
         mxcsr = MXCSR.initial
         self[StateLayout.reservationAddress] = .max
     }

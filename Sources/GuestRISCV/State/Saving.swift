@@ -80,7 +80,9 @@ extension RISCVState {
             }
             self[field.offset] = value
         }
-        guard mstatus & Status.mpp != 2 << Status.mppShift else { throw Self.invalid(Self.controlSection, "mstatus.MPP is 2") }
+        guard mstatus & Status.mpp != 2 << Status.mppShift else {
+            throw Self.invalid(Self.controlSection, "mstatus.MPP is 2")
+        }
         switch self[FrontLayout.satp] >> AddressTranslation.modeShift {
         case AddressTranslation.bare, AddressTranslation.sv39, AddressTranslation.sv48: break
         case let mode: throw Self.invalid(Self.controlSection, "satp.MODE is \(mode)")

@@ -89,6 +89,8 @@ struct OperationSyntax {
             immediate = .signs
         case .floatMinimum, .floatMaximum, .copySign, .copySignNegated, .xorSign: idle(2)
         case .floatClassify, .floatNegate, .floatAbsolute, .bitcast, .nanBox, .nanUnbox: idle(1)
+        case .readFloatFlags: type = .fixed(.i64)
+        case .writeFloatFlags: effect(1)
         case .floatCompare:
             operands = 2
             auxiliary = .floatCondition

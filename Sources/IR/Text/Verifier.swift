@@ -184,6 +184,10 @@ public struct Verifier {
         case .call:
             require(result == .i64, "call.\(result)")
             for argument in [operation.a, operation.b, operation.c] where argument != .none { same(argument, .i64) }
+        case .readFloatFlags: require(result == .i64, "readFloatFlags.\(result)")
+        case .writeFloatFlags:
+            require(result == .void, "writeFloatFlags.\(result)")
+            same(operation.a, .i64)
         default: checkFloat(operation)
         }
     }

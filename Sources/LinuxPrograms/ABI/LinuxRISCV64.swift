@@ -182,10 +182,18 @@ struct LinuxRISCV64: LinuxABI {
     func architectureCall(_ call: SystemCall, _ a: CallArguments, _ thread: GuestThread) -> Int? {
         switch call {
         case .riscv_hwprobe: hardwareProbe(a, thread)
-        case .riscv_flush_icache:
-            a.a2 & ~1 != 0 ? failure(EINVAL) : { thread.process.engine.codeChanged(start: a.a0, length: a.a1 &- a.a0); return 0 }()
+        case .riscv_flush_icache: flushInstructions(a, thread)
         default: nil
         }
+    }
+
+    /// riscv_flush_icache(start, end, flags): the whole process either way, since flag 1 (this thread) asks for less.
+    private func flushInstructions(_ a: CallArguments, _ thread: GuestThread) -> Int {
+        let local: UInt64 = 1
+        guard a.a2 & ~local == 0 else { return failure(EINVAL) }
+        let start = min(a.a0, addressLimit), end = min(a.a1, addressLimit)
+        if start < end { thread.process.engine.codeChanged(start: start, length: end - start) }
+        return 0
     }
 
     private enum Probe {

@@ -58,7 +58,7 @@ extension GuestThread {
         let sizeMin: UInt64 = 64, sizeMax: UInt64 = 88
         guard a.a1 >= sizeMin else { return failure(EINVAL) }
         guard a.a1 <= pageSize else { return failure(E2BIG) }
-        guard var bytes = Guest.bytes(a.a0, Int(a.a1)) else { return failure(EFAULT) }
+        guard var bytes = Guest.bytes(a.a0, Int(bitPattern: a.a1)) else { return failure(EFAULT) }
         if bytes.count > Int(sizeMax), bytes[Int(sizeMax)...].contains(where: { $0 != 0 }) { return failure(E2BIG) }
         while bytes.count < Int(sizeMax) { bytes.append(0) }
         let args = bytes.withUnsafeBytes { $0.loadUnaligned(as: CloneArguments.self) }

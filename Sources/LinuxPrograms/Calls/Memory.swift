@@ -66,7 +66,7 @@ extension GuestThread {
             return failure(EINVAL)
         }
         return space.lock.withLock {
-            let r = hostCall(.munmap, Int(a.a0), Int(length))
+            let r = hostCall(.munmap, Int(bitPattern: a.a0), Int(length))
             if r == 0 {
                 space.remove(a.a0, length)
                 codeChanged(a.a0, length)
@@ -83,7 +83,7 @@ extension GuestThread {
         guard a.a0 &+ length > a.a0, a.a0 &+ length <= space.limit else { return failure(ENOMEM) }
         let wanted = protection(a.a2)
         return space.lock.withLock {
-            let r = hostCall(.mprotect, Int(a.a0), Int(length), wanted.hostValue | Int(a.a2 & growsDown))
+            let r = hostCall(.mprotect, Int(bitPattern: a.a0), Int(length), wanted.hostValue | Int(bitPattern: a.a2 & growsDown))
             // On ENOMEM the kernel has changed the pages before the hole.
             if r == 0 || r == failure(ENOMEM), space.protect(a.a0, length, wanted) { codeChanged(a.a0, length) }
             return r
@@ -185,7 +185,7 @@ extension GuestThread {
         // struct shmid64_ds starts with ipc64_perm (48 bytes), then shm_segsz.
         var status = [UInt64](repeating: 0, count: 16)
         let ipcStat = 2
-        let s = status.withUnsafeMutableBytes { hostCall(.shmctl, Int(a.a0), ipcStat, Int(bitPattern: $0.baseAddress!)) }
+        let s = status.withUnsafeMutableBytes { hostCall(.shmctl, Int(bitPattern: a.a0), ipcStat, Int(bitPattern: $0.baseAddress!)) }
         guard s >= 0 else { return s }
         let length = pageUp(max(status[6], 1))
         return space.lock.withLock {
@@ -200,7 +200,7 @@ extension GuestThread {
                 }
                 guard space.isPossible(at, length), a.a2 & remap != 0 || space.isFree(at, length) else { return failure(EINVAL) }
             }
-            let r = hostCall(.shmat, Int(a.a0), Int(at), Int(a.a2 & ~execute))
+            let r = hostCall(.shmat, Int(bitPattern: a.a0), Int(at), Int(bitPattern: a.a2 & ~execute))
             guard r == Int(at) else { return r }
             var p: PageProtection = a.a2 & readOnly != 0 ? [.read] : [.read, .write]
             if a.a2 & execute != 0 { p.insert(.execute) }

@@ -63,7 +63,7 @@ extension GuestThread {
         let r = withUnsafeMutablePointer(to: &set) { hostCall(.rt_sigpending, Int(bitPattern: $0), 8) }
         guard r == 0 else { return r }
         set |= state.pointee.held
-        let bytes = withUnsafeBytes(of: set) { Array($0.prefix(Int(a.a1))) }
+        let bytes = withUnsafeBytes(of: set) { Array($0.prefix(Int(bitPattern: a.a1))) }
         return Guest.write(bytes, at: a.a0) ? 0 : failure(EFAULT)
     }
 

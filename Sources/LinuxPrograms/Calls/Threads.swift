@@ -77,7 +77,8 @@ extension GuestThread {
     }
 
     func exitProcess(_ a: CallArguments) -> Int {
-        hostCall(.exit_group, Int(bitPattern: a.a0))
+        cpu.reportStatistics()
+        return hostCall(.exit_group, Int(bitPattern: a.a0))
     }
 
     func setTIDAddress(_ a: CallArguments) -> Int {
@@ -94,7 +95,7 @@ extension GuestThread {
     }
 
     func getRobustList(_ a: CallArguments) -> Int {
-        guard a.a0 == 0 || Int(a.a0) == hostCall(.gettid) else { return pass(.get_robust_list, a) }
+        guard a.a0 == 0 || Int(bitPattern: a.a0) == hostCall(.gettid) else { return pass(.get_robust_list, a) }
         guard Guest.store(UInt64(24), at: a.a2), Guest.store(robustList, at: a.a1) else { return failure(EFAULT) }
         return 0
     }

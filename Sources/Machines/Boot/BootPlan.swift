@@ -17,8 +17,11 @@ public struct BootFiles {
             self.bytes = bytes
         }
     }
+    /// Kernel image or bare-metal ELF program.
     public var kernel: File?
+    /// Initial RAM disk for the kernel.
     public var initrd: File?
+    /// Firmware that starts in M-mode before the kernel.
     public var firmware: File?
 
     public init(kernel: File? = nil, initrd: File? = nil, firmware: File? = nil) {
@@ -38,11 +41,15 @@ public struct BootPlan: Equatable {
         public let memorySizeBytes: UInt64
         var end: UInt64 { address + memorySizeBytes }
     }
+    /// What is copied into RAM.
     public private(set) var loads: [Load] = []
+    /// Address of the first instruction.
     public private(set) var entry: UInt64 = 0
+    /// Mode in which the harts start.
     public private(set) var privilege = Privilege.supervisor
     /// Where the device tree goes; its bytes are not part of the plan.
     public private(set) var deviceTree: UInt64 = 0
+    /// Where the initial RAM disk lies.
     public private(set) var initrd: Range<UInt64>?
     /// Third argument for firmware: the address of fw_dynamic information.
     public private(set) var firmwareInformation: UInt64 = 0

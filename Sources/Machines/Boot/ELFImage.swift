@@ -13,7 +13,9 @@ public struct ELFImage: Equatable {
         public let fileSizeBytes: UInt64
         public let memorySizeBytes: UInt64
     }
+    /// Address of the first instruction.
     public let entry: UInt64
+    /// The parts to load, in the order of the program headers.
     public let segments: [Segment]
     /// The HTIF mailbox (symbol `tohost`), if the program has one.
     public let toHost: UInt64?

@@ -18,6 +18,25 @@ enum FloatEvaluation {
         return bits
     }
 
+    /// MXCSR's six sticky bits in the order of `readFloatFlags`.
+    static func flags(mxcsr: UInt32) -> UInt32 {
+        (mxcsr & 1) << 4 | (mxcsr & 4) << 1 | (mxcsr & 8) >> 1 | (mxcsr & 16) >> 3 | (mxcsr & 32) >> 5
+    }
+
+    /// The guest's sticky flags.
+    static func readFlags(_ state: UnsafeMutableRawPointer) -> UInt32 {
+        state.load(fromByteOffset: StateLayout.floatStatus, as: UInt32.self) & 31
+            | flags(mxcsr: state.load(fromByteOffset: StateLayout.guestMXCSR, as: UInt32.self))
+    }
+
+    /// Replaces the guest's sticky flags.
+    static func writeFlags(_ state: UnsafeMutableRawPointer, _ flags: UInt32) {
+        let status = state.load(fromByteOffset: StateLayout.floatStatus, as: UInt32.self)
+        state.storeBytes(of: status & ~31 | flags & 31, toByteOffset: StateLayout.floatStatus, as: UInt32.self)
+        let mxcsr = state.load(fromByteOffset: StateLayout.guestMXCSR, as: UInt32.self)
+        state.storeBytes(of: mxcsr & ~0x3F, toByteOffset: StateLayout.guestMXCSR, as: UInt32.self)
+    }
+
     static func environment(_ rules: FloatRules, _ rounding: IR.Rounding) -> FloatEnvironment {
         var environment = switch rules {
         case .riscv: FloatEnvironment.riscv

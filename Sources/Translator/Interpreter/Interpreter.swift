@@ -134,6 +134,10 @@ public final class Interpreter {
                 let boxed = values[Int(op.a)]
                 values[index] = boxed & Self.boxUpper == Self.boxUpper ? boxed & ~Self.boxUpper : Self.canonicalNaN32
 
+            case .readFloatFlags: values[index] = Int64(FloatEvaluation.readFlags(state))
+            case .writeFloatFlags:
+                FloatEvaluation.writeFlags(state, UInt32(truncatingIfNeeded: values[Int(op.a)]))
+
             // MARK: control
             case .exitIf:
                 if Self.holds(op.aux, values[Int(op.a)], values[Int(op.b)]) {

@@ -27,8 +27,7 @@ struct UnitRecord {
     var linkCount: UInt32
     /// Head of the list of links that jump here.
     var incoming: UInt32
-    /// Next unit in the same hash bucket, and in the same guest page.
-    var hashNext: UInt32
+    /// Next unit in the same guest page.
     var pageNext: UInt32
     /// Non-zero once invalidated.
     var dead: UInt32
@@ -55,6 +54,7 @@ struct LinkRecord {
 /// Index of a unit record.
 public typealias UnitIndex = UInt32
 extension UnitIndex {
+    /// The index of no unit.
     public static var noUnit: UInt32 { .max }
 }
 

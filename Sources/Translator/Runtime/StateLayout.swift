@@ -56,6 +56,10 @@ public enum StateLayout {
     /// 4 × UInt64: operands, result and operation word of an out-of-line float operation.
     public static let scratch = 736
 
+    /// UInt32: exception flags the guest has written itself (order of `readFloatFlags`); the flags it reads are these and
+    /// the sticky bits of `guestMXCSR`. The bits above belong to the front.
+    public static let floatStatus = 768
+
     // MARK: front
     /// Space the front lays out itself (control registers, …).
     public static let front = 1024

@@ -60,6 +60,9 @@ public final class TranslationContext {
     public private(set) var unitsTranslated = 0
     public private(set) var instructionsTranslated = 0
 
+    /// Time spent translating, when statistics are on.
+    private var nanoseconds: UInt64 = 0
+
     /// Worst-case code bytes per IR operation and per unit, used to leave room in a chunk.
     private static let bytesPerOperation = 160
     private static let spareBytes = 1024
@@ -95,7 +98,7 @@ public final class TranslationContext {
         runtime.lookup(start: start, context: context, mode: mode)
     }
 
-    /// The unit for a guest address, translating it if need be.
+    /// Translates the unit at a guest address that `existing` did not find.
     /// - Parameters:
     ///   - context: identity of the guest page mapping, 0 for programs.
     ///   - page: page number under which the unit can be invalidated.
@@ -105,8 +108,6 @@ public final class TranslationContext {
     @inline(__always)
     public func unit(start: UInt64, mode: UInt32, context: UInt32, page: UInt64, code: GuestCode, limit: Int,
               seen: UInt32, second: SecondPage?) throws(TranslationFailure) -> UnitIndex {
-        let found = runtime.lookup(start: start, context: context, mode: mode)
-        if found != .noUnit { return found }
         return try translate(start: start, mode: mode, context: context, page: page, code: code, limit: limit,
                              seen: seen, second: second)
     }
@@ -121,6 +122,8 @@ public final class TranslationContext {
         let cache = runtime.cache
         let toBoundary = 0x1000 - Int(start & 0xFFF)
         var available = second == nil ? min(code.available, toBoundary) : code.available
+        let began = runtime.options.statistics ? Self.nowNanoseconds() : 0
+        defer { if runtime.options.statistics { nanoseconds += Self.nowNanoseconds() - began } }
         while true {
             builder.begin(start: start, mode: mode, rounding: runtime.front.rounding(mode: mode))
             if runtime.front.lift(builder, start: start, mode: mode, code: code.bytes, available: available,
@@ -133,6 +136,8 @@ public final class TranslationContext {
                 limit = 1
                 continue
             }
+            assert(Verifier.problems(in: unit, globals: runtime.front.globals,
+                                     helperCount: runtime.front.helpers.count).isEmpty)
             DeadCode.eliminate(unit, globalCount: generator.globalCount, pinned: generator.globalIsPinned)
             if runtime.options.interpret { break }
             let room = unit.count * Self.bytesPerOperation + Self.spareBytes
@@ -172,7 +177,7 @@ public final class TranslationContext {
             start: start, context: context, mode: mode, codeOffset: UInt32(position), codeLength: UInt32(codeLength),
             sideTableCount: UInt32(generator.sideTable.count), guestByteLength: UInt32(unit.byteLength),
             firstLink: UInt32(reserved.link), linkCount: UInt32(generator.pendingLinks.count), incoming: .max,
-            hashNext: 0, pageNext: .noUnit, dead: 0,
+            pageNext: .noUnit, dead: 0,
             contentHash: Self.hash(code.bytes, unit.byteLength))
         let end = tableStart + generator.sideTable.count * 4
         position = (end + CodeCache.granule - 1) & ~(CodeCache.granule - 1)
@@ -191,11 +196,24 @@ public final class TranslationContext {
         }
         let record = UnitRecord(start: start, context: context, mode: mode, codeOffset: 0, codeLength: 0,
                                 sideTableCount: 0, guestByteLength: UInt32(unit.byteLength), firstLink: 0, linkCount: 0,
-                                incoming: .max, hashNext: 0, pageNext: .noUnit, dead: 0,
+                                incoming: .max, pageNext: .noUnit, dead: 0,
                                 contentHash: Self.hash(code.bytes, unit.byteLength))
         unitsTranslated += 1
         instructionsTranslated += unit.guestInstructionCount
         return runtime.publish(reserved.unit, record, ir: Unit(copying: unit), page: page, secondPage: second?.page)
+    }
+
+    private static func nowNanoseconds() -> UInt64 {
+        var now = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+    }
+
+    /// One line about what translating cost this thread, when statistics are on.
+    public var statistics: String {
+        let each = instructionsTranslated == 0 ? 0 : Double(nanoseconds) / Double(instructionsTranslated)
+        return "\(unitsTranslated) units, \(instructionsTranslated) guest instructions translated, "
+            + "\(Int(each * 10) / 10) ns each"
     }
 
     /// Whether guest code at `bytes` still is what a unit was made from.
@@ -204,10 +222,16 @@ public final class TranslationContext {
         return Self.hash(bytes, Int(record.guestByteLength)) == record.contentHash
     }
 
-    /// FNV-1a over guest code, to notice that it changed.
+    /// A hash of guest code, to notice that it changed: FNV-1a over eight bytes at a time, then single ones.
     public static func hash(_ bytes: UnsafeRawPointer, _ count: Int) -> UInt64 {
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for index in 0..<count {
+        var index = 0
+        while index + 8 <= count {
+            hash = (hash ^ bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)) &* 0x100_0000_01B3
+            hash ^= hash >> 29
+            index += 8
+        }
+        for index in index..<count {
             hash = (hash ^ UInt64(bytes.load(fromByteOffset: index, as: UInt8.self))) &* 0x100_0000_01B3
         }
         return hash

@@ -19,6 +19,8 @@ public struct TranslationOptions: Sendable {
     public var unitLimit = 64
     /// Size of the code cache in bytes.
     public var cacheSize = 64 << 20
+    /// Measure the cost of translating.
+    public var statistics = false
     /// Execute the IR of units directly instead of generating code.
     public var interpret = false
     /// Call for every unit about to run from outside (`--log blocks`).
@@ -48,8 +50,7 @@ public final class TranslationRuntime: @unchecked Sendable {
     let thunks: Thunks
     let helperTable: UnsafeMutablePointer<HelperFunction>
     private let lock: UnsafeMutablePointer<pthread_mutex_t>
-    private let buckets: UnsafeMutablePointer<UInt32>
-    private static let bucketCount = 1 << 16
+    private let table = UnitTable()
     /// Head of the list of units of each guest page number (physical for machines).
     private var pages: [UInt64: UnitIndex] = [:]
     /// Units that also depend on a second guest page, by that page's number.
@@ -92,9 +93,6 @@ public final class TranslationRuntime: @unchecked Sendable {
         cache.nextChunk = firstChunk
         lock = .allocate(capacity: 1)
         pthread_mutex_init(lock, nil)
-        let table = mmap(nil, Self.bucketCount * 4, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-        guard let table, table != MAP_FAILED else { throw HostError("mmap", "unit table") }
-        buckets = table.bindMemory(to: UInt32.self, capacity: Self.bucketCount)
         epoch = .allocate(capacity: 16)
         epoch.initialize(repeating: 0, count: 16)
     }
@@ -105,7 +103,6 @@ public final class TranslationRuntime: @unchecked Sendable {
         helperTable.deallocate()
         pthread_mutex_destroy(lock)
         lock.deallocate()
-        munmap(buckets, Self.bucketCount * 4)
         epoch.deallocate()
     }
 
@@ -160,23 +157,10 @@ public final class TranslationRuntime: @unchecked Sendable {
 
     // MARK: lookup
 
-    @inline(__always)
-    private func bucket(_ start: UInt64, _ context: UInt32) -> Int {
-        let hash = (start &+ UInt64(context) &* 0x9E37_79B9_7F4A_7C15) &* 0xD6E8_FEB8_6659_FD93
-        return Int(hash >> 48)
-    }
-
     /// Finds a unit; the lock must be held.
+    @inline(__always)
     private func find(_ start: UInt64, _ context: UInt32, _ mode: UInt32) -> UnitIndex {
-        var index = buckets[bucket(start, context)]
-        while index != 0 {
-            let record = cache.units + Int(index - 1)
-            if record.pointee.start == start && record.pointee.context == context && record.pointee.mode == mode {
-                return index - 1
-            }
-            index = record.pointee.hashNext
-        }
-        return .noUnit
+        table.find(start, UnitTable.context(context, mode))
     }
 
     /// The unit for a guest address, if it has been translated.
@@ -252,9 +236,7 @@ public final class TranslationRuntime: @unchecked Sendable {
         if existing != .noUnit { return existing }
         let slot = cache.units + Int(index)
         slot.initialize(to: record)
-        let head = bucket(record.start, record.context)
-        slot.pointee.hashNext = buckets[head]
-        buckets[head] = index + 1
+        table.insert(record.start, UnitTable.context(record.context, record.mode), index)
         slot.pointee.pageNext = pages[page] ?? .noUnit
         pages[page] = index
         if let secondPage { straddlers[secondPage, default: []].append(index) }
@@ -356,20 +338,7 @@ public final class TranslationRuntime: @unchecked Sendable {
         guard record.pointee.dead == 0 else { return }
         record.pointee.dead = 1
         unlinkIncoming(index)
-        let head = bucket(record.pointee.start, record.pointee.context)
-        var position = buckets[head]
-        if position == index + 1 {
-            buckets[head] = record.pointee.hashNext
-        } else {
-            while position != 0 {
-                let candidate = cache.units + Int(position - 1)
-                if candidate.pointee.hashNext == index + 1 {
-                    candidate.pointee.hashNext = record.pointee.hashNext
-                    break
-                }
-                position = candidate.pointee.hashNext
-            }
-        }
+        table.remove(record.pointee.start, UnitTable.context(record.pointee.context, record.pointee.mode))
         let slot = StateLayout.jumpCache + Int(record.pointee.start & UInt64((StateLayout.jumpCacheCount - 1) * 2)) * 8
         for member in members { guise_store64(member.state + slot, UInt64.max) }
     }
@@ -433,7 +402,7 @@ public final class TranslationRuntime: @unchecked Sendable {
         }
         pthread_mutex_lock(lock)
         dropInterpreted()
-        memset(buckets, 0, Self.bucketCount * 4)
+        table.removeAll()
         memset(cache.granuleOwner, 0, cache.nextChunk / CodeCache.granule * 4)
         pages.removeAll(keepingCapacity: true)
         straddlers.removeAll()

@@ -154,24 +154,31 @@ extension CodeGenerator {
     /// The integer temporaries in order: rax, rcx, rdx, rsi.
     @inline(__always) static func temporary(_ index: UInt8) -> UInt8 { index == 3 ? GPR.rsi : index }
 
-    /// A free integer temporary, locked for this operation; evicts when it must.
+    /// How many operations earlier a value that needs no store goes than one that does.
+    @inline(__always) private func evictionBonus(_ value: ValueID) -> Int {
+        values[Int(value)].backup != ValuePlace.Kind.none ? 8 : 0
+    }
+
+    /// A free integer temporary, locked for this operation; evicts the one not used for longest when it must.
     func allocate() -> UInt8 {
         for index in UInt8(0)..<4 {
             let register = Self.temporary(index)
             if owner[Int(register)] == .none && locked & (1 << UInt32(register)) == 0 {
                 locked |= 1 << UInt32(register)
+                touched[Int(register)] = currentIndex
                 return register
             }
         }
         var victim = Self.noRegister
+        var oldest = Int.max
         for index in UInt8(0)..<4 {
-            let register = Self.temporary(3 - index)
+            let register = Self.temporary(index)
             if locked & (1 << UInt32(register)) != 0 { continue }
-            if values[Int(owner[Int(register)])].backup != ValuePlace.Kind.none {
+            let age = touched[Int(register)] - evictionBonus(owner[Int(register)])
+            if age < oldest {
+                oldest = age
                 victim = register
-                break
             }
-            if victim == Self.noRegister { victim = register }
         }
         guard victim != Self.noRegister else {
             failed = true
@@ -179,6 +186,7 @@ extension CodeGenerator {
         }
         evict(victim)
         locked |= 1 << UInt32(victim)
+        touched[Int(victim)] = currentIndex
         return victim
     }
 
@@ -220,6 +228,7 @@ extension CodeGenerator {
             guard owner[Int(other)] == .none, locked & (1 << UInt32(other)) == 0 else { continue }
             asm.mov(other, register)
             owner[Int(other)] = value
+            touched[Int(other)] = touched[Int(register)]
             owner[Int(register)] = .none
             values[Int(value)].location = other
             return
@@ -231,15 +240,17 @@ extension CodeGenerator {
         for register in UInt8(0)..<4 where floatOwner[Int(register)] == .none
             && floatLocked & (1 << UInt32(register)) == 0 {
             floatLocked |= 1 << UInt32(register)
+            floatTouched[Int(register)] = currentIndex
             return register
         }
         var victim = Self.noRegister
+        var oldest = Int.max
         for register in UInt8(0)..<4 where floatLocked & (1 << UInt32(register)) == 0 {
-            if values[Int(floatOwner[Int(register)])].backup != ValuePlace.Kind.none {
+            let age = floatTouched[Int(register)] - evictionBonus(floatOwner[Int(register)])
+            if age < oldest {
+                oldest = age
                 victim = register
-                break
             }
-            if victim == Self.noRegister { victim = register }
         }
         guard victim != Self.noRegister else {
             failed = true
@@ -247,6 +258,7 @@ extension CodeGenerator {
         }
         evictFloat(victim)
         floatLocked |= 1 << UInt32(victim)
+        floatTouched[Int(victim)] = currentIndex
         return victim
     }
 
@@ -276,6 +288,7 @@ extension CodeGenerator {
         switch place.kind {
         case ValuePlace.Kind.register:
             locked |= 1 << UInt32(place.location)
+            touched[Int(place.location)] = currentIndex
             return place.location
         case ValuePlace.Kind.home:
             let host = pin[Int(place.location)]
@@ -351,6 +364,7 @@ extension CodeGenerator {
         switch place.kind {
         case ValuePlace.Kind.register:
             floatLocked |= 1 << UInt32(place.location)
+            floatTouched[Int(place.location)] = currentIndex
             return place.location
         case ValuePlace.Kind.home:
             let host = pin[Int(place.location)]

@@ -91,10 +91,17 @@ final class CodeGenerator {
     /// Owner of each temporary, by host register number; integer then vector.
     let owner: UnsafeMutablePointer<ValueID>
     let floatOwner: UnsafeMutablePointer<ValueID>
+    /// The operation at which each temporary was last used, for eviction.
+    let touched: UnsafeMutablePointer<Int>
+    let floatTouched: UnsafeMutablePointer<Int>
+    /// The operation being emitted.
+    var currentIndex = 0
     /// Registers the operation being emitted holds; not to be evicted.
     var locked: UInt32 = 0
     var floatLocked: UInt32 = 0
     var freeSpills: UInt32 = 0xFFFF
+    /// The unit has a backward or indirect jump.
+    private var looping = false
     /// The unit did not fit the fixed tables and must be lifted shorter.
     var failed = false
     var cold: [ColdCode] = []
@@ -133,6 +140,10 @@ final class CodeGenerator {
         owner.initialize(repeating: .none, count: 16)
         floatOwner = .allocate(capacity: 16)
         floatOwner.initialize(repeating: .none, count: 16)
+        touched = .allocate(capacity: 16)
+        touched.initialize(repeating: 0, count: 16)
+        floatTouched = .allocate(capacity: 16)
+        floatTouched.initialize(repeating: 0, count: 16)
         asm = Assembler(at: thunks.start)
         entry = thunks.start
         cold.reserveCapacity(64)
@@ -149,6 +160,8 @@ final class CodeGenerator {
         values.deallocate()
         owner.deallocate()
         floatOwner.deallocate()
+        touched.deallocate()
+        floatTouched.deallocate()
     }
 
     /// Emits the unit's hot and cold code at `destination`. Links are emitted by the runtime from `pendingLinks`.
@@ -166,6 +179,7 @@ final class CodeGenerator {
         while index < count && !failed {
             locked = 0
             floatLocked = 0
+            currentIndex = index
             emit(index)
             index += 1
         }
@@ -180,11 +194,18 @@ final class CodeGenerator {
             valueCapacity = unit.capacity
             values = .allocate(capacity: valueCapacity)
         }
+        let instructions = unit.instructions, uses = unit.uses, values = values
+        looping = false
+        var pc = unit.start
         for index in 0..<unit.count {
-            var place = ValuePlace()
-            place.remaining = UInt32(unit.uses[index])
-            place.root = ValueID(truncatingIfNeeded: index)
-            (values + index).initialize(to: place)
+            (values + index).initialize(to: ValuePlace(remaining: UInt32(uses[index]),
+                                                       root: ValueID(truncatingIfNeeded: index)))
+            switch instructions[index].opcode {
+            case .instruction: pc = UInt64(bitPattern: instructions[index].imm)
+            case .jumpIndirect: looping = true
+            case .jump, .exitIf: if UInt64(bitPattern: instructions[index].imm) <= pc { looping = true }
+            default: break
+            }
         }
         owner.update(repeating: .none, count: 16)
         floatOwner.update(repeating: .none, count: 16)
@@ -205,17 +226,6 @@ final class CodeGenerator {
 
     /// Units that can be part of a loop notice exit requests at their entry.
     private func emitInterruptCheck() {
-        var looping = false
-        var pc = unit.start
-        for index in 0..<unit.count {
-            let instruction = unit.instructions[index]
-            switch instruction.opcode {
-            case .instruction: pc = UInt64(bitPattern: instruction.imm)
-            case .jumpIndirect: looping = true
-            case .jump, .exitIf: if UInt64(bitPattern: instruction.imm) <= pc { looping = true }
-            default: break
-            }
-        }
         guard looping else { return }
         asm.alu(ALU.cmp, .state(StateLayout.exitRequest), immediate: 0, wide: false)
         cold.append(ColdCode(kind: .exitToPC, entry: asm.jcc(CC.ne), value: unit.start))
@@ -272,6 +282,8 @@ final class CodeGenerator {
         case .bitcast: emitBitcast(index, instruction)
         case .nanBox: emitNaNBox(index, instruction)
         case .nanUnbox: emitNaNUnbox(index, instruction)
+        case .readFloatFlags: emitReadFloatFlags(index)
+        case .writeFloatFlags: emitWriteFloatFlags(instruction)
         case .exitIf: emitExitIf(index, instruction)
         case .jump: emitJump(index, instruction)
         case .jumpIndirect: emitJumpIndirect(index, instruction)

@@ -152,10 +152,13 @@ extension CodeGenerator {
     }
 
     /// Rewrites the [rbp + disp32] just emitted into [rip + disp32] reaching a pool constant.
-    func ripOperand(_ register: UInt8, _ constant: FloatConstant) {
+    func ripOperand(_ register: UInt8, _ constant: FloatConstant) { ripOperand(register, thunks.constant(constant)) }
+
+    /// As above, for any address in the cache.
+    func ripOperand(_ register: UInt8, _ address: UnsafeMutablePointer<UInt8>) {
         let displacement = asm.at - 4
         (displacement - 1).pointee = (register & 7) << 3 | 5
-        let distance = thunks.constant(constant) - asm.at
+        let distance = address - asm.at
         UnsafeMutableRawPointer(displacement).storeBytes(of: Int32(truncatingIfNeeded: distance), as: Int32.self)
     }
 
@@ -281,6 +284,44 @@ extension CodeGenerator {
         asm.alu(ALU.cmp, .reg(scratch), immediate: -1, wide: false)
         cold.append(ColdCode(kind: .unboxNaN, entry: asm.jcc(CC.ne), back: asm.at, register: target))
         finish(index, target, direct, instruction.a)
+    }
+
+    // MARK: flags
+
+    func emitReadFloatFlags(_ index: Int) {
+        let direct = directTarget(index)
+        let target = direct >= 0 ? pin[direct] : allocate()
+        let scratch = allocate()
+        asm.op0F(0xAE, wide: false, 3, .state(StateLayout.guestMXCSR)) // stmxcsr
+        asm.load(target, .state(StateLayout.guestMXCSR), wide: false)
+        asm.alu(ALU.and, .reg(target), immediate: 0x3F, wide: false)
+        // The table of the 64 combinations lies in the constant pool.
+        asm.lea(scratch, .mem(GPR.rbp, 0x1000_0000))
+        ripOperand(scratch, thunks.flagTable)
+        asm.extend(0xB6, target, .indexed(scratch, target, scale: 0, 0), wide: false)
+        asm.load(scratch, .state(StateLayout.floatStatus), wide: false)
+        asm.alu(ALU.and, .reg(scratch), immediate: 31, wide: false)
+        asm.alu(ALU.or, target, .reg(scratch), wide: false)
+        define(index, target, direct: direct)
+    }
+
+    func emitWriteFloatFlags(_ instruction: Instruction) {
+        let flags = allocate(), status = allocate()
+        moveInto(flags, instruction.a, wide: false)
+        asm.alu(ALU.and, .reg(flags), immediate: 31, wide: false)
+        asm.load(status, .state(StateLayout.floatStatus), wide: false)
+        asm.alu(ALU.and, .reg(status), immediate: ~31, wide: false)
+        asm.alu(ALU.or, status, .reg(flags), wide: false)
+        asm.store(.state(StateLayout.floatStatus), status, wide: false)
+        asm.op0F(0xAE, wide: false, 3, .state(StateLayout.guestMXCSR)) // stmxcsr
+        asm.load(status, .state(StateLayout.guestMXCSR), wide: false)
+        asm.testImmediate(status, 0x3F)
+        let clean = asm.jcc(CC.e)
+        asm.alu(ALU.and, .reg(status), immediate: ~0x3F, wide: false)
+        asm.store(.state(StateLayout.guestMXCSR), status, wide: false)
+        asm.op0F(0xAE, wide: false, 2, .state(StateLayout.guestMXCSR)) // ldmxcsr
+        Assembler.patch(clean, to: asm.at)
+        consume(instruction.a)
     }
 
     // MARK: soft float

@@ -68,6 +68,8 @@ final class Thunks {
     private var slowStores: [UnsafeMutablePointer<UInt8>] = []
     private var slowPointers: [UnsafeMutablePointer<UInt8>] = []
     private let constants: UnsafeMutablePointer<UInt8>
+    /// 64 bytes: MXCSR's sticky bits to the order of `readFloatFlags`.
+    let flagTable: UnsafeMutablePointer<UInt8>
 
     func slowLoad(sizeLog2: Int) -> UnsafeMutablePointer<UInt8> { slowLoads[min(sizeLog2, 3)] }
     func slowStore(sizeLog2: Int) -> UnsafeMutablePointer<UInt8> { slowStores[min(sizeLog2, 3)] }
@@ -109,7 +111,9 @@ final class Thunks {
             slot.storeBytes(of: constant.bits, as: UInt64.self)
             slot.storeBytes(of: 0, toByteOffset: 8, as: UInt64.self)
         }
-        var asm = Assembler(at: start + FloatConstant.allCases.count * 16)
+        flagTable = start + FloatConstant.allCases.count * 16
+        for bits in 0..<64 { flagTable[bits] = UInt8(truncatingIfNeeded: FloatEvaluation.flags(mxcsr: UInt32(bits))) }
+        var asm = Assembler(at: flagTable + 64)
         emitExits(&asm)
         emitHelperCall(&asm, targets)
         softFloat = emitPreservingCall(&asm, target: targets.softFloat, arguments: 0, size: 0, result: false)

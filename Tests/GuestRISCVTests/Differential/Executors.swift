@@ -32,7 +32,8 @@ enum Executors {
         var mapped: [(UnsafeMutableRawPointer, Int)] = []
         for (address, bytes) in [(RandomProgram.codeAddress, program.code), (RandomProgram.dataAddress, program.data)] {
             let wanted = UnsafeMutableRawPointer(bitPattern: UInt(address))
-            guard let memory = mmap(wanted, bytes.count + 4096, PROT_READ | PROT_WRITE, flags, -1, 0), memory == wanted else {
+            let mapping = mmap(wanted, bytes.count + 4096, PROT_READ | PROT_WRITE, flags, -1, 0)
+            guard let memory = mapping, memory == wanted else {
                 throw CocoaError(.featureUnsupported)
             }
             bytes.withUnsafeBytes { memory.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
@@ -61,7 +62,9 @@ enum Executors {
                 let start = state.pc, mode = state.mode.rawValue
                 builder.begin(start: start, mode: mode, rounding: front.rounding(mode: mode))
                 let available = available(program, start)
-                guard available > 0, let code = UnsafeRawPointer(bitPattern: UInt(start)) else { throw Stopped(at: start, "no code") }
+                guard available > 0, let code = UnsafeRawPointer(bitPattern: UInt(start)) else {
+                    throw Stopped(at: start, "no code")
+                }
                 _ = front.lift(builder, start: start, mode: mode, code: code, available: available, limit: unitLimit)
                 if eliminatesDeadCode { DeadCode.eliminate(builder.unit, globalCount: front.globals.count) }
                 let kind = interpreter.run(builder.unit, state: block)

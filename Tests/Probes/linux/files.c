@@ -46,6 +46,7 @@ static int timer_fired;
 static void on_timer(int s, siginfo_t *i, void *u) { (void)s; (void)u; timer_fired = i->si_value.sival_int; }
 
 int main(int argc, char **argv) {
+    begin();
     char dir[] = "/tmp/filesXXXXXX"; mkdtemp(dir); chdir(dir);
     int fd = open("f", O_RDWR | O_CREAT | O_TRUNC, 0640);
     struct stat st, st2; struct statx sx;

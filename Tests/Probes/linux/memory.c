@@ -15,6 +15,7 @@ static int faults_writing(volatile char *p) { if (sigsetjmp(back, 1)) return 1; 
 #define RW (PROT_READ | PROT_WRITE)
 
 int main(void) {
+    begin();
     signal(SIGSEGV, on_fault); signal(SIGBUS, on_fault);
     char *a = mmap(0, 10 * 4096, RW, ANON, -1, 0);
     CHECK("mmap is below 2^38", a != MAP_FAILED && (uintptr_t)a < 1ul << 38);

@@ -35,6 +35,7 @@ static int spawn_status(char *const argv[]) {
 
 int main(int argc, char **argv) {
     if (argc > 1) return target(argc, argv);
+    begin();
     int p[2]; pipe(p);
     pid_t kid = fork();
     if (kid == 0) { shared = 5; _exit(getppid() > 0 ? 3 : 1); }

@@ -74,6 +74,7 @@ static void do_bad_stack(void) {
 static void *poker(void *arg) { pthread_t t = *(pthread_t *)arg; for (int i = 0; i < 2000; i++) { pthread_kill(t, SIGRTMIN + 5); if (i % 50 == 0) msleep(1); } return 0; }
 
 int main(void) {
+    begin();
     install(SIGUSR1, 0);
     raise(SIGUSR1);
     CHECK("raise runs the handler", count == 1 && last == SIGUSR1 && seen.si_pid == getpid() && code == SI_TKILL);

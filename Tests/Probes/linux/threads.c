@@ -44,6 +44,7 @@ int main(int argc, char **argv) {
     if (argc > 1 && !strcmp(argv[1], "exec-target")) _exit(getpid() == syscall(SYS_gettid) ? 13 : 1);
     pthread_t t[8];
     void *result;
+    begin();
     for (long i = 0; i < 8; i++) pthread_create(&t[i], 0, count_up, (void *)i);
     int tls_good = 1;
     for (int i = 0; i < 8; i++) { pthread_join(t[i], &result); tls_good &= result == (void *)1; }
