@@ -137,7 +137,7 @@ def cpuSeconds(process):
 
 @case("machines/sixteen processors")
 def sixteen(c):
-    console = c.boot(kernel=c.kernel(), initrd=c.initrd({"run": "nproc; seq 1 200 | xargs -P 16 -n 1 sh -c 'echo $0 | md5sum >/dev/null'; echo all done\n"}),
+    console = c.boot(kernel=c.kernel(), initrd=c.initrd({"run": "nproc; seq 1 64 | xargs -P 16 -n 1 sh -c 'echo $0 | md5sum >/dev/null'; echo all done\n"}),
                      append=f"{append} guise.run=/run", cpus=16)
     console.expect(r"INIT-UP", 120)
     console.expect(r"\n16\r?\n", 20)
