@@ -85,7 +85,7 @@ final class CodeGenerator {
     let globalValue: UnsafeMutablePointer<ValueID>
 
     // Per unit.
-    let unit: Unit
+    var unit: Unit
     var values: UnsafeMutablePointer<ValuePlace>
     var valueCapacity: Int
     /// Owner of each temporary, by host register number; integer then vector.
