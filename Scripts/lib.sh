@@ -45,7 +45,8 @@ mirror() {
         awk '$2 == "main" && $0 !~ /security/ { print $1, $3 }' | sort -u)
     chosen=$(awk '$2 == "Debian" { print $1; exit }' <<<"$uris")
     [ -n "$chosen" ] || chosen=$(awk '$1 ~ /\/debian\/?$/ { print $1; exit }' <<<"$uris")
-    echo "${chosen:-http://deb.debian.org/debian/}"
+    [ -n "$chosen" ] || die "no Debian mirror in this machine's apt sources; add one and run apt-get update"
+    echo "$chosen"
 }
 
 # guest_apt ARCH: makes a private apt for a guest architecture, and sets guestAPT to its directory. The host's
