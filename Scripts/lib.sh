@@ -59,7 +59,9 @@ guest_apt() {
     mkdir -p "$guestAPT"/{lists/partial,cache/archives/partial,etc,none}
     : >"$guestAPT/none.conf"
     : >"$guestAPT/status"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(mirror) $suite main" >"$guestAPT/etc/sources.list"
+    local uri
+    uri=$(mirror) || exit 1
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $suite main" >"$guestAPT/etc/sources.list"
     {
         # Proxies and certificates as the host has them; its hooks are not for us.
         apt-config dump | grep -E '^Acquire::[A-Za-z:.-]+ ".+";$' || true
