@@ -18,10 +18,11 @@ enum UnixSocket {
         }
         var information = stat()
         if lstat(path, &information) == 0, information.st_mode & S_IFMT == S_IFSOCK { unlink(path) }
-        let before = umask(0o177)
+        // Linux gives the name the socket's own mode. The umask would do as well, but it belongs to the whole process, and
+        // files that other threads make meanwhile would suffer.
+        fchmod(descriptor, 0o600)
         let bound = try withAddress(path) { bind(descriptor, $0, $1) }
         let failure = errno
-        umask(before)
         guard bound == 0, Glibc.listen(descriptor, 8) == 0 else {
             let error = HostError("bind", path, errno: bound == 0 ? errno : failure)
             close(descriptor)

@@ -46,7 +46,7 @@ struct ValuePlace {
 struct ColdCode {
     enum Kind {
         case loadSlow, storeSlow, pointerSlow, misaligned, exitToPC, canonicalNaN, softFloat, divideByZero, divideMinusOne,
-             resetStack, unboxNaN, jumpCacheMiss
+             resetStack, unboxNaN
     }
     var kind: Kind
     /// Where the jump here has its rel32, and where to go back to.

@@ -151,7 +151,6 @@ extension CodeGenerator {
                 currentPC = piece.value
                 noteGuestPC()
                 emitSlowAccess(piece)
-            case .jumpCacheMiss: asm.jmp(to: thunks.lookupExit)
             }
         }
     }
@@ -231,8 +230,8 @@ extension CodeGenerator {
         if let back = piece.back { asm.jmp(to: back) }
     }
 
-    /// Emits the stubs that unlinked exits lead to. `machinePage`: cross-page links verify the target page through the
-    /// instruction TLB. Returns false when there is not enough room for link records.
+    /// Emits the stubs that unlinked exits lead to and their link records, from `firstLink` on. A machine's links to
+    /// another page verify that page through the instruction TLB.
     func emitLinkStubs(firstLink: Int, cache: CodeCache, unitIndex: UnitIndex) {
         for (position, pending) in pendingLinks.enumerated() {
             let linkIndex = firstLink + position
