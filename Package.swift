@@ -40,13 +40,14 @@ let package = Package(
         module("Translator", ["IR", "SoftFloat", "GuestMemory", "Host", "CHost"]),
         // fronts
         module("GuestRISCV", ["ISA", "IR", "GuestMemory", "Translator", "SavedState"]),
+        module("GuestX86", ["ISA", "IR", "GuestMemory", "Translator", "SavedState", "SoftFloat", "Host", "CHost"]),
         // engines
-        module("TranslatedCPU", ["Translator", "GuestRISCV", "GuestMemory", "Bus", "SavedState", "Host", "CHost"]),
+        module("TranslatedCPU", ["Translator", "GuestRISCV", "GuestX86", "GuestMemory", "Bus", "SavedState", "Host", "CHost"]),
         // devices
         module("Devices", ["Bus", "GuestMemory", "SavedState", "Host", "CHost"]),
         // techniques
-        module("Machines", ["Devices", "Bus", "GuestMemory", "SavedState", "TranslatedCPU", "GuestRISCV", "Host", "CHost", "CZstd"]),
-        module("LinuxPrograms", ["TranslatedCPU", "GuestRISCV", "Host", "CHost"]),
+        module("Machines", ["Devices", "Bus", "GuestMemory", "SavedState", "TranslatedCPU", "GuestRISCV", "GuestX86", "Host", "CHost", "CZstd"]),
+        module("LinuxPrograms", ["TranslatedCPU", "GuestRISCV", "GuestX86", "Host", "CHost"]),
         // app
         .executableTarget(
             name: "guise",
@@ -65,6 +66,7 @@ let package = Package(
         tests("IRTests", ["IR"]),
         tests("TranslatorTests", ["Translator", "IR"]),
         tests("GuestRISCVTests", ["GuestRISCV", "ISA", "IR", "GuestMemory", "SavedState", "Translator", "TranslatedCPU"]),
+        tests("GuestX86Tests", ["GuestX86", "ISA", "IR", "GuestMemory", "SavedState", "Translator", "TranslatedCPU", "CHost"]),
         tests("DevicesTests", ["Devices"]),
         tests("MachinesTests", ["Machines"]),
         tests("LinuxProgramsTests", ["LinuxPrograms"]),

@@ -39,7 +39,7 @@ extension Opcode {
     @inlinable public var isBarrier: Bool {
         switch self {
         case .load, .store, .loadReserved, .storeConditional, .atomic, .compareExchange,
-             .exitIf, .jump, .jumpIndirect, .raise, .call: true
+             .exitIf, .exitIfFlags, .raiseIf, .jump, .jumpIndirect, .raise, .call: true
         default: false
         }
     }
@@ -50,7 +50,7 @@ extension Opcode {
         case .set, .fence, .instruction, .writeFloatFlags,
              .floatAdd, .floatSubtract, .floatMultiply, .floatDivide, .floatSquareRoot, .floatMultiplyAdd,
              .floatMinimum, .floatMaximum, .floatCompare, .floatToSigned, .floatToUnsigned,
-             .signedToFloat, .unsignedToFloat, .floatToFloat: true
+             .signedToFloat, .unsignedToFloat, .floatToFloat, .vector: true
         default: isBarrier
         }
     }

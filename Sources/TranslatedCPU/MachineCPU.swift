@@ -348,7 +348,7 @@ public final class MachineCPU: Savable, @unchecked Sendable {
             trap(ExceptionCause(rawValue: UInt64(cause)) ?? .loadAccessFault, address)
         case .wait:
             if !riscv.isInterruptPending { return .halted }
-        case .memoryFault, .lookup, .instructionFence, .none, .interrupted: break
+        default: break
         }
         if mailbox != 0 {
             let value = mailbox

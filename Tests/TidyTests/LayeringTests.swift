@@ -8,7 +8,7 @@ import Testing
     static let layers: [(name: String, targets: Set<String>)] = [
         ("base", ["CHost", "CZstd", "Host"]),
         ("core", ["SavedState", "GuestMemory", "Bus", "SoftFloat", "ISA", "IR", "Translator"]),
-        ("fronts", ["GuestRISCV"]),
+        ("fronts", ["GuestRISCV", "GuestX86"]),
         ("devices and engines", ["Devices", "TranslatedCPU"]),
         ("techniques", ["Machines", "LinuxPrograms"]),
         ("app", ["guise"]),

@@ -102,6 +102,10 @@ public final class Interpreter {
             case .compare: values[index] = Self.holds(op.aux, values[Int(op.a)], values[Int(op.b)]) ? 1 : 0
             case .select: values[index] = values[Int(op.a)] != 0 ? values[Int(op.b)] : values[Int(op.c)]
 
+            case .deposit, .flagsOf, .testFlags, .flagsToBits, .bitsToFlags, .setCarry, .addWithCarry, .subtractWithBorrow,
+                 .rotateCarryLeft, .rotateCarryRight, .exitIfFlags, .raiseIf, .vector, .vectorFromInteger, .vectorToInteger:
+                preconditionFailure("\(op.opcode) is not interpreted yet")
+
             // MARK: memory
             case .load:
                 let address = UInt64(bitPattern: values[Int(op.a)] &+ op.imm)

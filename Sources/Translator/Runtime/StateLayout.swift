@@ -81,26 +81,39 @@ public enum StateLayout {
 }
 
 /// Why generated code (or a helper) handed control back to the engine.
-public enum ExitKind: UInt32, Sendable {
-    case none
+public struct ExitKind: RawRepresentable, Equatable, Sendable {
+    public let rawValue: UInt32
+    /// Nil for numbers that mean nothing.
+    @inlinable public init?(rawValue: UInt32) {
+        guard rawValue <= ExitKind.interrupted.rawValue || rawValue >= 64 && rawValue < 96 else { return nil }
+        self.rawValue = rawValue
+    }
+    @usableFromInline init(_ rawValue: UInt32) { self.rawValue = rawValue }
+
+    public static let none = ExitKind(0)
     /// The unit for `pc` must be found (or made) and entered; also used after a helper changed `pc` or the mode.
-    case lookup
+    public static let lookup = ExitKind(1)
     /// As lookup, and the link `exitLink` can be patched to it.
-    case link
+    public static let link = ExitKind(2)
     /// `pc` is the address of the system call instruction.
-    case systemCall
-    case breakpoint
-    case illegalInstruction
+    public static let systemCall = ExitKind(3)
+    public static let breakpoint = ExitKind(4)
+    public static let illegalInstruction = ExitKind(5)
     /// `exitAddress`, `exitAccess`.
-    case memoryFault
+    public static let memoryFault = ExitKind(6)
     /// A misaligned access that must fault; `exitAddress`, `exitAccess`.
-    case misaligned
+    public static let misaligned = ExitKind(7)
     /// An instruction cache flush was executed; `pc` is the next instruction.
-    case instructionFence
+    public static let instructionFence = ExitKind(8)
     /// Wait for interrupt; `pc` is the next instruction.
-    case wait
+    public static let wait = ExitKind(9)
     /// The front raises its own exception; meaning in `exitAddress`.
-    case frontException
+    public static let frontException = ExitKind(10)
     /// Never stored by generated code: the engine reports that `exitRequest` was seen.
-    case interrupted
+    public static let interrupted = ExitKind(11)
+    /// The current instruction raises the guest architecture's exception of that number (0…31), with error code 0 where
+    /// it has one (x86: the vector).
+    @inlinable public static func exception(_ vector: Int) -> ExitKind { ExitKind(64 + UInt32(vector & 31)) }
+    /// The number of an `exception`.
+    @inlinable public var exceptionVector: Int? { rawValue >= 64 ? Int(rawValue) - 64 : nil }
 }

@@ -268,7 +268,9 @@ final class CodeGenerator {
         case .loadReserved: emitLoadReserved(index, instruction)
         case .storeConditional: emitStoreConditional(index, instruction)
         case .atomic: emitAtomic(index, instruction)
-        case .compareExchange: failed = true
+        case .compareExchange, .deposit, .flagsOf, .testFlags, .flagsToBits, .bitsToFlags, .setCarry, .addWithCarry,
+             .subtractWithBorrow, .rotateCarryLeft, .rotateCarryRight, .exitIfFlags, .raiseIf, .vector, .vectorFromInteger,
+             .vectorToInteger: failed = true
         case .floatAdd, .floatSubtract, .floatMultiply, .floatDivide, .floatSquareRoot:
             emitFloatArithmetic(index, instruction)
         case .floatMultiplyAdd: emitMultiplyAdd(index, instruction)
