@@ -165,7 +165,7 @@ public final class UserCPU {
     /// Runs guest code from `pc` until something outside is needed.
     public func run() -> UserExit {
         let state = registers
-        var pendingLink: UInt32 = .max
+        var link = PendingExit.none
         while true {
             if guise_load32(state + StateLayout.exitRequest) != 0 {
                 guise_store32(state + StateLayout.exitRequest, 0)
@@ -175,58 +175,51 @@ public final class UserCPU {
             let seen = context.epoch
             let mode = state.load(fromByteOffset: StateLayout.mode, as: UInt32.self)
             state.storeBytes(of: UInt64(mode) << 48, toByteOffset: StateLayout.jumpSalt, as: UInt64.self)
-            let unit: UnitIndex
-            do throws(TranslationFailure) {
-                unit = try find(start, mode, seen)
-            } catch .flushed {
-                pendingLink = .max
-                continue
-            } catch {
-                return .memoryFault(address: start, access: .execute)
-            }
-            if unit == .noUnit { return .memoryFault(address: start, access: .execute) }
-            if pendingLink != .max {
-                context.link(pendingLink, to: unit, identity: 0, seen: seen)
-                pendingLink = .max
+            guard context.arrive(seen: seen) else { continue }
+            if link.isNone, let code = context.remembered(start) {
+                link = context.run(code, seen: seen)
             } else {
-                context.remember(unit, seen: seen)
+                var unit = context.existing(start: start, context: 0, mode: mode)
+                if unit != .noUnit {
+                    context.connect(link, to: unit, identity: 0, seen: seen)
+                } else {
+                    context.depart()
+                    do throws(TranslationFailure) {
+                        unit = try translate(start, mode, link, seen)
+                    } catch .flushed {
+                        continue
+                    } catch {
+                        return .memoryFault(address: start, access: .execute)
+                    }
+                    if unit == .noUnit { return .memoryFault(address: start, access: .execute) }
+                }
+                link = context.run(unit, seen: seen)
             }
-            guard context.enter(unit, seen: seen) else { continue }
-            if let exit = afterExit(&pendingLink) { return exit }
+            if let exit = afterExit() { return exit }
         }
     }
 
-    private func find(_ start: UInt64, _ mode: UInt32, _ seen: UInt32) throws(TranslationFailure) -> UnitIndex {
-        let known = context.existing(start: start, context: 0, mode: mode)
-        if known != .noUnit { return known }
+    private func translate(_ start: UInt64, _ mode: UInt32, _ link: PendingExit,
+                           _ seen: UInt32) throws(TranslationFailure) -> UnitIndex {
         let available = engine.executableBytes(start)
         guard available > 0 else { return .noUnit }
         // Mapped is not readable: a file may end before its mapping, and another thread may unmap at any time.
         let wanted = min(available, Self.fetchSize)
         let missing = guise_copy_in(fetched, UnsafeRawPointer(bitPattern: UInt(start)), UInt(wanted))
         guard missing < UInt(wanted) else { return .noUnit }
-        return try context.unit(start: start, mode: mode, context: 0, page: start >> 12,
-                                code: GuestCode(bytes: fetched, available: wanted - Int(missing)), limit: 64, seen: seen,
-                                second: nil)
+        let unit = try context.unit(start: start, mode: mode, context: 0, page: start >> 12,
+                                    code: GuestCode(bytes: fetched, available: wanted - Int(missing)), limit: 64,
+                                    seen: seen, second: nil, link: link)
+        if link.isNone { context.connect(link, to: unit, identity: 0, seen: seen) }
+        return unit
     }
 
     /// Sorts out why generated code was left; nil to go on.
-    private func afterExit(_ pendingLink: inout UInt32) -> UserExit? {
+    private func afterExit() -> UserExit? {
         let state = registers
         let kind = ExitKind(rawValue: state.load(fromByteOffset: StateLayout.exitKind, as: UInt32.self)) ?? .lookup
-        if state.load(fromByteOffset: StateLayout.helperExit, as: UInt32.self) != 0 {
-            state.storeBytes(of: 0, toByteOffset: StateLayout.helperExit, as: UInt32.self)
-            if kind != .lookup {
-                let hostPC = state.load(fromByteOffset: StateLayout.exitHostPC, as: UInt64.self)
-                pc = engine.runtime.guestPC(hostAddress: hostPC &- 1) ?? pc
-            }
-        }
         switch kind {
-        case .lookup: return nil
-        case .link:
-            pendingLink = state.load(fromByteOffset: StateLayout.exitLink, as: UInt32.self)
-            pc = context.linkTarget(pendingLink)
-            return nil
+        case .lookup, .link: return nil
         case .instructionFence:
             engine.instructionFence()
             return nil

@@ -72,6 +72,10 @@ public enum StateLayout {
     /// Jump cache: `jumpCacheCount` × (tag: UInt64, host code: UInt64), indexed by guest address bits 1….
     public static let jumpCache = 8192
     public static let jumpCacheCount = 4096
+    /// Offset of the jump cache entry of a guest address.
+    @inline(__always) public static func jumpCacheSlot(_ address: UInt64) -> Int {
+        jumpCache + Int(address & UInt64((jumpCacheCount - 1) * 2)) * 8
+    }
     /// Data TLB: `tlbModes` × `tlbCount` × 32-byte entries (read tag, write tag, addend, physical page).
     public static let tlb = jumpCache + jumpCacheCount * 16
     public static let tlbCount = 512
