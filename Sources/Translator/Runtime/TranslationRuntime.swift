@@ -322,6 +322,15 @@ public final class TranslationRuntime: @unchecked Sendable {
         }
     }
 
+    /// Whether the unit whose code contains a host address was made from guest bytes on a page. Safe in a signal handler.
+    public func isUnit(at hostAddress: UInt64, onPage page: UInt64) -> Bool {
+        let unit = cache.unit(at: hostAddress)
+        guard unit != .noUnit else { return false }
+        let record = cache.units[Int(unit)]
+        let last = record.start &+ UInt64(max(1, record.guestByteLength)) &- 1
+        return record.start >> 12 <= page && page <= last >> 12
+    }
+
     /// Units published under a page: whether there are any.
     public func hasUnits(page: UInt64) -> Bool {
         pthread_mutex_lock(lock)
