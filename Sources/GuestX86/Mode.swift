@@ -22,6 +22,7 @@ public struct Mode: Equatable, Sendable {
     public var rawValue: UInt32
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
+    /// Default operand and address size of code.
     public enum CodeSize: UInt32, Sendable { case bits16, bits32, bits64 }
 
     /// Which data TLB loads and stores use.
@@ -47,11 +48,17 @@ public struct Mode: Equatable, Sendable {
     public static let noSSE: UInt32 = 1 << 16
     public static let codeSegmentShift: UInt32 = 20
 
+    /// Size of the code.
     @inline(__always) public var codeSize: CodeSize { CodeSize(rawValue: rawValue & 3) ?? .bits64 }
+    /// 64-bit code.
     @inline(__always) public var is64: Bool { rawValue & 3 == 2 }
+    /// CPL, 0…3.
     @inline(__always) public var privilege: Int { Int(rawValue >> 3 & 3) }
+    /// The data TLB set.
     @inline(__always) public var data: DataAccess { DataAccess(rawValue: rawValue >> 8 & 3) ?? .user }
+    /// Whether a bit of the word is set.
     @inline(__always) public func has(_ bit: UInt32) -> Bool { rawValue & bit != 0 }
+    /// Number of the code segment in the engine's table.
     @inline(__always) public var codeSegment: Int { Int(rawValue >> Self.codeSegmentShift) }
 
     /// Mode of a 64-bit Linux program.
