@@ -70,6 +70,7 @@ struct RowParser {
 
     /// Moves past the `;` before the next column; false at the end of the line.
     private mutating func nextColumn() -> Bool {
+        while position < end, position.pointee == Self.space { position += 1 }
         guard position < end, position.pointee == Self.semicolon else { return false }
         position += 1
         return true
