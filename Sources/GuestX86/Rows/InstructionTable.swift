@@ -9,7 +9,8 @@ public enum InstructionTable {
 
     /// The texts in the order in which their rows match.
     static let texts: [StaticString] = [
-        X86Rows.integer, X86Rows.group, X86Rows.twoByte,
+        X86Rows.integer, X86Rows.group, X86Rows.twoByte, X86Rows.x87, X86Rows.mmx, X86Rows.sseInteger, X86Rows.sseFloat,
+        X86Rows.avxInteger, X86Rows.avx2Integer, X86Rows.avxFloat,
     ]
 
     /// The first row called `name`, or nil; the others follow by `nextOfSameName`.
