@@ -45,8 +45,8 @@ struct ValuePlace {
 }
 
 /// An out-of-line piece of code, emitted after the unit's hot path.
-struct ColdCode {
-    enum Kind {
+struct ColdCode: BitwiseCopyable {
+    enum Kind: UInt8 {
         case loadSlow, storeSlow, pointerSlow, misaligned, exitToPC, canonicalNaN, softFloat, divideByZero, divideMinusOne,
              resetStack, unboxNaN, raise
     }
@@ -63,7 +63,7 @@ struct ColdCode {
 }
 
 /// A direct exit of the unit.
-struct PendingLink {
+struct PendingLink: BitwiseCopyable {
     var target: UInt64
     /// The rel32 to patch; it leads to a stub until linked.
     var patch: UnsafeMutablePointer<UInt8>
@@ -106,9 +106,9 @@ final class CodeGenerator {
     private var looping = false
     /// The unit did not fit the fixed tables and must be lifted shorter.
     var failed = false
-    var cold: [ColdCode] = []
-    var pendingLinks: [PendingLink] = []
-    var sideTable: [UInt32] = []
+    var cold = RawList<ColdCode>(capacity: 64)
+    var pendingLinks = RawList<PendingLink>(capacity: 64)
+    var sideTable = RawList<UInt32>(capacity: 256)
     var entry: UnsafeMutablePointer<UInt8>
     var currentPC: UInt64 = 0
     var tlbMode = 0
@@ -163,9 +163,6 @@ final class CodeGenerator {
         floatTouched.initialize(repeating: 0, count: 16)
         asm = Assembler(at: thunks.start)
         entry = thunks.start
-        cold.reserveCapacity(64)
-        pendingLinks.reserveCapacity(64)
-        sideTable.reserveCapacity(256)
     }
 
     deinit {
@@ -179,6 +176,9 @@ final class CodeGenerator {
         floatOwner.deallocate()
         touched.deallocate()
         floatTouched.deallocate()
+        cold.deallocate()
+        pendingLinks.deallocate()
+        sideTable.deallocate()
     }
 
     /// Emits the unit's hot and cold code at `destination`. Links are emitted by the runtime from `pendingLinks`.
@@ -233,9 +233,9 @@ final class CodeGenerator {
         pendingFlags = .none
         notedFlagsInHost = false
         emittedFlags = -1
-        cold.removeAll(keepingCapacity: true)
-        pendingLinks.removeAll(keepingCapacity: true)
-        sideTable.removeAll(keepingCapacity: true)
+        cold.removeAll()
+        pendingLinks.removeAll()
+        sideTable.removeAll()
         currentPC = unit.start
     }
 
