@@ -102,8 +102,6 @@ final class CodeGenerator {
     var locked: UInt32 = 0
     var floatLocked: UInt32 = 0
     var freeSpills: UInt32 = 0xFFFF
-    /// The unit has a backward or indirect jump.
-    private var looping = false
     /// The unit did not fit the fixed tables and must be lifted shorter.
     var failed = false
     var cold = RawList<ColdCode>(capacity: 64)
@@ -193,7 +191,15 @@ final class CodeGenerator {
         emitInterruptCheck()
         let count = unit.count
         var index = 0
+        let uses = unit.uses, values = values
         while index < count && !failed {
+            if index == emittedFlags {
+                index += 1
+                continue
+            }
+            // Operands come before their users, so that nobody looks at a place before it is initialised here.
+            (values + index).initialize(to: ValuePlace(remaining: UInt32(uses[index]),
+                                                       root: ValueID(truncatingIfNeeded: index)))
             locked = 0
             floatLocked = 0
             currentIndex = index
@@ -210,19 +216,6 @@ final class CodeGenerator {
             values.deallocate()
             valueCapacity = unit.capacity
             values = .allocate(capacity: valueCapacity)
-        }
-        let instructions = unit.instructions, uses = unit.uses, values = values
-        looping = false
-        var pc = unit.start
-        for index in 0..<unit.count {
-            (values + index).initialize(to: ValuePlace(remaining: UInt32(uses[index]),
-                                                       root: ValueID(truncatingIfNeeded: index)))
-            switch instructions[index].opcode {
-            case .instruction: pc = UInt64(bitPattern: instructions[index].imm)
-            case .jumpIndirect: looping = true
-            case .jump, .exitIf, .exitIfFlags: if UInt64(bitPattern: instructions[index].imm) <= pc { looping = true }
-            default: break
-            }
         }
         owner.update(repeating: .none, count: 16)
         floatOwner.update(repeating: .none, count: 16)
@@ -247,7 +240,7 @@ final class CodeGenerator {
 
     /// Units that can be part of a loop notice exit requests at their entry.
     private func emitInterruptCheck() {
-        guard looping else { return }
+        guard unit.isLooping else { return }
         asm.alu(ALU.cmp, .state(StateLayout.exitRequest), immediate: 0, wide: false)
         cold.append(ColdCode(kind: .exitToPC, entry: asm.jcc(CC.ne), value: unit.start))
     }
@@ -256,7 +249,6 @@ final class CodeGenerator {
 
     private func emit(_ index: Int) {
         let instruction = unit.instructions[index]
-        if index == emittedFlags { return }
         if hostFlags != .none || notedFlagsInHost { prepareFlags(index, instruction) }
         switch instruction.opcode {
         case .dead, .fence:
