@@ -111,11 +111,12 @@ public final class UserEngine: @unchecked Sendable {
     /// Redirects a fault in generated code so that `run` returns it, or repeats a write to a page with translated code.
     /// Async-signal-safe.
     /// - Returns: false when the fault was not in generated code.
-    public static func handleHostFault(ripPointer: UnsafeMutablePointer<UInt64>, rbp: UInt64, address: UInt64,
+    public static func handleHostFault(ripPointer: UnsafeMutablePointer<UInt64>, rbp: UInt64, eflags: UInt64, address: UInt64,
                                        isWrite: Bool) -> Bool {
         guard let engine = current, engine.runtime.containsCode(ripPointer.pointee),
-              let pc = engine.runtime.guestPC(hostAddress: ripPointer.pointee),
+              let position = engine.runtime.guestPosition(hostAddress: ripPointer.pointee),
               let state = UnsafeMutableRawPointer(bitPattern: UInt(rbp) &- UInt(StateLayout.bias)) else { return false }
+        if position.flagsInHost { StateLayout.storeStatusFlags(state, eflags: eflags) }
         var kind = ExitKind.memoryFault
         if isWrite, handleWriteFault(address: address) {
             // The running unit ends with this instruction when the page is its own: it is executed again, alone.
@@ -123,7 +124,7 @@ public final class UserEngine: @unchecked Sendable {
             kind = .lookup
             state.storeBytes(of: 1, toByteOffset: StateLayout.stepRequest, as: UInt32.self)
         }
-        leave(state, ripPointer, pc, kind)
+        leave(state, ripPointer, position.pc, kind)
         state.storeBytes(of: address, toByteOffset: StateLayout.exitAddress, as: UInt64.self)
         state.storeBytes(of: isWrite ? 1 : 0, toByteOffset: StateLayout.exitAccess, as: UInt32.self)
         return true

@@ -40,7 +40,7 @@ final class GeneratedCode {
     init(pinned: [Int], helpers: [HelperFunction] = [], memory: InterpreterMemory = .identity) throws {
         cache = try CodeCache(size: 1 << 20)
         let front = TestFront(integerPins: pinned.filter { $0 < TestGuest.f0 },
-                              floatPins: pinned.filter { $0 >= TestGuest.f0 }, helpers: helpers)
+                              floatPins: pinned.filter { $0 >= TestGuest.f0 && $0 < TestGuest.flags }, helpers: helpers)
         helperTable = .allocate(capacity: max(1, helpers.count))
         for (index, helper) in helpers.enumerated() { (helperTable + index).initialize(to: helper) }
         func address(_ function: HelperFunction) -> UInt64 {

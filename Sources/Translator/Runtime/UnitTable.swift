@@ -50,9 +50,10 @@ final class UnitTable {
 
     private static func free(_ table: UnsafeMutablePointer<Entry>) { (table - 1).deallocate() }
 
+    /// Units that start within 128 bytes of each other share a cache line of entries.
     @inline(__always) private static func hash(_ start: UInt64, _ context: UInt32, _ mode: UInt32) -> UInt64 {
-        let mixed = (start ^ UInt64(context) << 40 ^ UInt64(mode) << 20) &* 0x9E37_79B9_7F4A_7C15
-        return mixed ^ mixed >> 32
+        let neighbourhood = (start >> 7 ^ UInt64(context) << 40 ^ UInt64(mode) << 20) &* 0x9E37_79B9_7F4A_7C15
+        return (neighbourhood ^ start << 32) & ~0xFFFF_FFFF | neighbourhood >> 29 & 0xFFFF_FFF8 | start >> 4 & 7
     }
 
     /// The unit of a key, or `.noUnit`.
