@@ -65,6 +65,9 @@ public enum StateLayout {
     /// UInt32; non-zero asks the engine to execute the next instruction in a unit of its own.
     public static let stepRequest = 772
 
+    /// 16 bytes: the value of a 16-byte access that takes the slow path, from it or to it.
+    public static let vectorScratch = 912
+
     // MARK: front
     /// Space the front lays out itself (control registers, …).
     public static let front = 1024
