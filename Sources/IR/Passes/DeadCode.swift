@@ -60,7 +60,7 @@ public enum DeadCode {
                 default:
                     if opcode.isBarrier {
                         generation &+= 1
-                    } else if uses[index] == 0, !opcode.hasEffect {
+                    } else if uses[index] == 0, !instruction.hasEffect {
                         instructions[index].opcode = .dead
                         index -= 1
                         continue

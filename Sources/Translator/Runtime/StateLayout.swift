@@ -60,6 +60,13 @@ public enum StateLayout {
     /// the sticky bits of `guestMXCSR`. The bits above belong to the front.
     public static let floatStatus = 768
 
+    /// 8 × 16 bytes: spill slots of vectors.
+    public static let vectorSpill = 784
+    public static let vectorSpillCount = 8
+    /// 16 bytes: the value of a 16-byte access that takes the slow path, from it or to it. Also three 16-byte operands and
+    /// the operation word of an out-of-line vector operation, the result in place of the first.
+    public static let vectorScratch = 912
+
     // MARK: front
     /// Space the front lays out itself (control registers, …).
     public static let front = 1024
