@@ -92,6 +92,8 @@ public struct VectorSignature: Sendable {
     /// Rounds by, reports in, or may fault by MXCSR.
     public var usesMXCSR: Bool
     public var hasImmediate: Bool
+    /// With a memory operand the instruction does something else.
+    public var onlyRegisters: Bool
     /// What the host must have beyond x86-64-v3.
     public var needs: Need
 

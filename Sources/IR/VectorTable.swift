@@ -1,6 +1,6 @@
 // One row per vector operation, in the order of the cases: name, result, operands, form, prefix, map, opcode, W,
-// attributes. Types: v vector, i and q 32- and 64-bit integer, f flags. Attributes: m MXCSR, i immediate byte, a AES,
-// p PCLMULQDQ, s SHA.
+// attributes. Types: v vector, i and q 32- and 64-bit integer, f flags. Attributes: m MXCSR, i immediate byte, r no memory
+// operand with this meaning, a AES, p PCLMULQDQ, s SHA.
 //
 // Spec: AMD64 Architecture Programmer's Manual vol. 4 and 6 (encodings).
 
@@ -9,7 +9,7 @@ public enum VectorTable {
     /// Signatures by raw value of the operation.
     public static let signatures: UnsafePointer<VectorSignature> = parse()
     /// The names in the rows, for checking them against the cases.
-    static let names: [String] = rows.description.split(separator: "\n").map { line in
+    public static let names: [String] = rows.description.split(separator: "\n").map { line in
         String(line.split(separator: " ")[0])
     }
 
@@ -65,9 +65,9 @@ public enum VectorTable {
     unpckhps         v vv   rvm    -   0F    15 0 -
     unpcklpd         v vv   rvm    66  0F    14 0 -
     unpckhpd         v vv   rvm    66  0F    15 0 -
-    movss            v vv   rvm    F3  0F    10 0 -
-    movsd            v vv   rvm    F2  0F    10 0 -
-    movhlps          v vv   rvm    -   0F    12 0 -
+    movss            v vv   rvm    F3  0F    10 0 r
+    movsd            v vv   rvm    F2  0F    10 0 r
+    movhlps          v vv   rvm    -   0F    12 0 r
     cvtps2pd         v v    rm     -   0F    5A 0 m
     cvtpd2ps         v v    rm     66  0F    5A 0 m
     cvtdq2ps         v v    rm     -   0F    5B 0 m
@@ -112,32 +112,32 @@ public enum VectorTable {
     roundpd          v v    rm     66  0F3A  09 0 mi
     roundss          v vv   rvm    66  0F3A  0A 0 mi
     roundsd          v vv   rvm    66  0F3A  0B 0 mi
-    insertps         v vv   rvm    66  0F3A  21 0 i
+    insertps         v vv   rvm    66  0F3A  21 0 ir
     vpermilps        v vv   rvm    66  0F38  0C 0 -
     vpermilpd        v vv   rvm    66  0F38  0D 0 -
     vtestps          f vv   rmf    66  0F38  0E 0 -
     vtestpd          f vv   rmf    66  0F38  0F 0 -
     ptest            f vv   rmf    66  0F38  17 0 -
-    fmaddps          v vvv  fma    66  0F38  98 0 m
-    fmaddpd          v vvv  fma    66  0F38  98 1 m
-    fmaddss          v vvv  fma    66  0F38  99 0 m
-    fmaddsd          v vvv  fma    66  0F38  99 1 m
-    fmsubps          v vvv  fma    66  0F38  9A 0 m
-    fmsubpd          v vvv  fma    66  0F38  9A 1 m
-    fmsubss          v vvv  fma    66  0F38  9B 0 m
-    fmsubsd          v vvv  fma    66  0F38  9B 1 m
-    fnmaddps         v vvv  fma    66  0F38  9C 0 m
-    fnmaddpd         v vvv  fma    66  0F38  9C 1 m
-    fnmaddss         v vvv  fma    66  0F38  9D 0 m
-    fnmaddsd         v vvv  fma    66  0F38  9D 1 m
-    fnmsubps         v vvv  fma    66  0F38  9E 0 m
-    fnmsubpd         v vvv  fma    66  0F38  9E 1 m
-    fnmsubss         v vvv  fma    66  0F38  9F 0 m
-    fnmsubsd         v vvv  fma    66  0F38  9F 1 m
-    fmaddsubps       v vvv  fma    66  0F38  96 0 m
-    fmaddsubpd       v vvv  fma    66  0F38  96 1 m
-    fmsubaddps       v vvv  fma    66  0F38  97 0 m
-    fmsubaddpd       v vvv  fma    66  0F38  97 1 m
+    fmaddps          v vvv  fma    66  0F38  98 0 mi
+    fmaddpd          v vvv  fma    66  0F38  98 1 mi
+    fmaddss          v vvv  fma    66  0F38  99 0 mi
+    fmaddsd          v vvv  fma    66  0F38  99 1 mi
+    fmsubps          v vvv  fma    66  0F38  9A 0 mi
+    fmsubpd          v vvv  fma    66  0F38  9A 1 mi
+    fmsubss          v vvv  fma    66  0F38  9B 0 mi
+    fmsubsd          v vvv  fma    66  0F38  9B 1 mi
+    fnmaddps         v vvv  fma    66  0F38  9C 0 mi
+    fnmaddpd         v vvv  fma    66  0F38  9C 1 mi
+    fnmaddss         v vvv  fma    66  0F38  9D 0 mi
+    fnmaddsd         v vvv  fma    66  0F38  9D 1 mi
+    fnmsubps         v vvv  fma    66  0F38  9E 0 mi
+    fnmsubpd         v vvv  fma    66  0F38  9E 1 mi
+    fnmsubss         v vvv  fma    66  0F38  9F 0 mi
+    fnmsubsd         v vvv  fma    66  0F38  9F 1 mi
+    fmaddsubps       v vvv  fma    66  0F38  96 0 mi
+    fmaddsubpd       v vvv  fma    66  0F38  96 1 mi
+    fmsubaddps       v vvv  fma    66  0F38  97 0 mi
+    fmsubaddpd       v vvv  fma    66  0F38  97 1 mi
     cvtph2ps         v v    rm     66  0F38  13 0 m
     cvtps2ph         v v    mr     66  0F3A  1D 0 mi
     pand             v vv   rvm    66  0F    DB 0 -
@@ -337,7 +337,7 @@ private struct RowReader {
     }
 
     private static func hex(_ word: UnsafeBufferPointer<UInt8>) -> UInt8 {
-        word.reduce(0) { $0 << 4 | ($1 >= 0x41 ? $1 - 0x37 : $1 - 0x30) }
+        word.reduce(0) { $0 << 4 | ($1 >= 0x41 ? $1 &- 0x37 : $1 &- 0x30) }
     }
 
     private static func equal(_ word: UnsafeBufferPointer<UInt8>, _ name: StaticString) -> Bool {
@@ -366,7 +366,7 @@ private struct RowReader {
         return VectorSignature(
             result: result, a: operand(0), b: operand(1), c: operand(2), form: form, prefix: prefix,
             map: map.count == 2 ? 1 : map[2] == UInt8(ascii: "3") && map[3] == UInt8(ascii: "8") ? 2 : 3,
-            opcode: opcode, w: w, usesMXCSR: has("m"), hasImmediate: has("i"),
+            opcode: opcode, w: w, usesMXCSR: has("m"), hasImmediate: has("i"), onlyRegisters: has("r"),
             needs: has("a") ? .aes : has("p") ? .pclmul : has("s") ? .sha : .nothing)
     }
 }

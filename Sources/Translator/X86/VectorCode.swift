@@ -29,7 +29,8 @@ extension CodeGenerator {
             finish(index, target, direct, instruction.a)
         case .rvm:
             let direct = directTarget(index)
-            let left = floatRegister(instruction.a), right = vectorOperand(instruction.b)
+            let left = floatRegister(instruction.a)
+            let right = signature.onlyRegisters ? .reg(floatRegister(instruction.b)) : vectorOperand(instruction.b)
             let target = direct >= 0 ? pin[direct] : vectorTarget(instruction.a)
             emitVex(signature, target, left, right)
             if signature.hasImmediate { asm.byte(instruction.aux) }
