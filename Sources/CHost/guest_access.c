@@ -72,6 +72,10 @@ __asm__(
     FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
     FUNCTION("guise_store8") "1: movq %rsi, (%rdi)\nxor %eax, %eax\nret\n"
     FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
+    // (rdi address, rsi low, rdx high): one host store, so that a fault on the second page leaves the first untouched
+    FUNCTION("guise_store16") "movq %rsi, %xmm0\nmovq %rdx, %xmm1\npunpcklqdq %xmm1, %xmm0\n"
+    "1: movups %xmm0, (%rdi)\nxor %eax, %eax\nret\n"
+    FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
     // (rdi address, rsi expected, rdx desired, rcx out)
     FUNCTION("guise_cas1") "mov %rsi, %rax\n1: lock cmpxchgb %dl, (%rdi)\nmovzbl %al, %eax\nmov %rax, (%rcx)\nxor %eax, %eax\nret\n"
     FIXUP("1b", "guise_access_failed", GREG_RDI, 1)

@@ -16,6 +16,8 @@ long guise_string_length(const void *src, unsigned long limit);
 int guise_load(uint64_t address, int size, uint64_t *out);
 /// Stores the low 1, 2, 4 or 8 bytes. Returns 0, or -1 on a fault (then nothing was stored).
 int guise_store(uint64_t address, int size, uint64_t value);
+/// Stores 16 bytes. Returns 0, or -1 on a fault (then nothing was stored).
+int guise_store16(uint64_t address, uint64_t low, uint64_t high);
 /// Atomic compare-and-exchange of 1, 2, 4 or 8 bytes; *old receives what memory held (zero-extended).
 /// Returns 0 whether or not the values were equal (compare *old), or -1 on a fault.
 int guise_cmpxchg(uint64_t address, int size, uint64_t expected, uint64_t desired, uint64_t *old);

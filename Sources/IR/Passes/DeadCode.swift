@@ -105,7 +105,7 @@ public enum DeadCode {
                         continue
                     }
                 case Class.vector:
-                    if uses[index] == 0, !instruction.pointee.opcode.hasEffect {
+                    if uses[index] == 0, !instruction.pointee.hasEffect {
                         instruction.pointee.opcode = .dead
                         continue
                     }

@@ -79,7 +79,9 @@ final class CodeGenerator {
     // Globals, by index.
     let globalCount: Int
     let globalOffset: UnsafeMutablePointer<Int32>
+    /// The global's values live in vector registers; it is v128.
     let globalIsFloat: UnsafeMutablePointer<Bool>
+    let globalIsVector: UnsafeMutablePointer<Bool>
     /// Host register pinned to the global, or `noRegister`.
     let pin: UnsafeMutablePointer<UInt8>
     let globalIsPinned: UnsafeMutablePointer<Bool>
@@ -102,6 +104,7 @@ final class CodeGenerator {
     var locked: UInt32 = 0
     var floatLocked: UInt32 = 0
     var freeSpills: UInt32 = 0xFFFF
+    var freeVectorSpills: UInt32 = 0xFF
     /// The unit did not fit the fixed tables and must be lifted shorter.
     var failed = false
     var cold = RawList<ColdCode>(capacity: 64)
@@ -139,12 +142,14 @@ final class CodeGenerator {
         flagsGlobal = front.globals.firstIndex { $0.type == .flags } ?? -1
         globalOffset = .allocate(capacity: globalCount)
         globalIsFloat = .allocate(capacity: globalCount)
+        globalIsVector = .allocate(capacity: globalCount)
         pin = .allocate(capacity: globalCount)
         globalValue = .allocate(capacity: globalCount)
         globalIsPinned = .allocate(capacity: globalCount)
         for (index, global) in front.globals.enumerated() {
             (globalOffset + index).initialize(to: Int32(global.offset))
-            (globalIsFloat + index).initialize(to: global.type.isFloat)
+            (globalIsFloat + index).initialize(to: global.type.inVectorRegister)
+            (globalIsVector + index).initialize(to: global.type == .v128)
             (pin + index).initialize(to: thunks.pinOf(global: index))
             (globalValue + index).initialize(to: .none)
             (globalIsPinned + index).initialize(to: thunks.pinOf(global: index) != Self.noRegister)
@@ -166,6 +171,7 @@ final class CodeGenerator {
     deinit {
         globalOffset.deallocate()
         globalIsFloat.deallocate()
+        globalIsVector.deallocate()
         pin.deallocate()
         globalValue.deallocate()
         globalIsPinned.deallocate()
@@ -221,6 +227,7 @@ final class CodeGenerator {
         floatOwner.update(repeating: .none, count: 16)
         globalValue.update(repeating: .none, count: globalCount)
         freeSpills = (1 << UInt32(StateLayout.spillCount)) - 1
+        freeVectorSpills = (1 << UInt32(StateLayout.vectorSpillCount)) - 1
         failed = false
         hostFlags = .none
         pendingFlags = .none
@@ -295,7 +302,9 @@ final class CodeGenerator {
         case .addWithCarry, .subtractWithBorrow, .rotateCarryLeft, .rotateCarryRight: emitWithCarry(index, instruction)
         case .exitIfFlags: emitExitIfFlags(index, instruction)
         case .raiseIf: emitRaiseIf(index, instruction)
-        case .vector, .vectorFromInteger, .vectorToInteger: failed = true
+        case .vector: emitVector(index, instruction)
+        case .vectorFromInteger: emitVectorFromInteger(index, instruction)
+        case .vectorToInteger: emitVectorToInteger(index, instruction)
         case .floatAdd, .floatSubtract, .floatMultiply, .floatDivide, .floatSquareRoot:
             emitFloatArithmetic(index, instruction)
         case .floatMultiplyAdd: emitMultiplyAdd(index, instruction)
@@ -399,7 +408,7 @@ final class CodeGenerator {
             }
             return
         }
-        asm.floatStore(.state(Int(globalOffset[global])), source, double: true)
+        asm.vectorStore(.state(Int(globalOffset[global])), source, size: globalIsVector[global] ? 16 : 8)
         globalValue[global] = .none
         if values[Int(value)].kind == ValuePlace.Kind.register && values[Int(value)].backup == ValuePlace.Kind.none {
             values[Int(value)].backup = ValuePlace.Kind.home

@@ -26,7 +26,9 @@ extension CodeGenerator {
         case .deposit:
             let narrow = unit.instructions[Int(instruction.b)].type.bits
             return narrow <= 16 && instruction.imm == 0 || narrow == 8 && instruction.imm == 8 ? .keeps : .spoils
-        case .vector: return instruction.type == .flags ? .spoils : .keeps
+        case .vector:
+            let operation = VectorOperation(rawValue: UInt16(truncatingIfNeeded: instruction.imm))
+            return instruction.type == .flags || operation?.signature.form == .string ? .spoils : .keeps
         case .add:
             return immediate32(instruction.b) != nil && instruction.type.bits >= 32 && fusedFlags(index) < 0 ? .keeps : .spoils
         case .load, .store:

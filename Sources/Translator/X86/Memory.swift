@@ -65,12 +65,14 @@ extension CodeGenerator {
         let format = MemoryFormat(rawValue: instruction.aux)
         let direct = directTarget(index)
         // Before the TLB lookup: an eviction behind it would be skipped by the slow path.
-        let floatTarget = !instruction.type.isFloat ? Self.noRegister : direct >= 0 ? pin[direct] : allocateFloat()
+        let floatTarget = !instruction.type.inVectorRegister ? Self.noRegister
+            : direct >= 0 ? pin[direct] : allocateFloat()
+        let hostChecks = instruction.type == .v128 && options.identityMemory
         let (source, coldIndex) = address(instruction.a, instruction.imm, format, write: false, slow: .loadSlow,
-                                          aligned: format.requiresAlignment)
-        if instruction.type.isFloat {
+                                          aligned: format.requiresAlignment && !hostChecks)
+        if instruction.type.inVectorRegister {
             let target = floatTarget
-            asm.floatLoad(target, source, double: instruction.type == .f64)
+            asm.vectorLoad(target, source, size: format.sizeBytes, aligned: format.requiresAlignment)
             if coldIndex >= 0 {
                 cold[coldIndex].register3 = target
                 cold[coldIndex].aux |= 0x100
@@ -114,11 +116,13 @@ extension CodeGenerator {
         let format = MemoryFormat(rawValue: instruction.aux)
         let value = instruction.b
         if format.isBigEndian { failed = true }
-        if instruction.type.isFloat {
+        if instruction.type.inVectorRegister {
             let source = floatRegister(value)
+            // A host instruction that demands alignment faults as the guest's does.
+            let hostChecks = instruction.type == .v128 && options.identityMemory
             let (target, coldIndex) = address(instruction.a, instruction.imm, format, write: true, slow: .storeSlow,
-                                              aligned: format.requiresAlignment)
-            asm.floatStore(target, source, double: format.sizeLog2 == 3)
+                                              aligned: format.requiresAlignment && !hostChecks)
+            asm.vectorStore(target, source, size: format.sizeBytes, aligned: format.requiresAlignment)
             if coldIndex >= 0 {
                 cold[coldIndex].register3 = source
                 cold[coldIndex].aux |= 0x100
