@@ -218,8 +218,11 @@ private struct Printer {
         }
         let hasDisplacement = i.mod != 0 || i.isRIPRelative || i.base < 0
         if hasDisplacement {
-            inside += i.displacement < 0 ? "-" : "+"
-            inside += X86Disassembler.hexadecimal(i.displacement.magnitude)
+            if i.displacement < 0, !i.isRIPRelative {
+                inside += "-" + X86Disassembler.hexadecimal(i.displacement.magnitude)
+            } else {
+                inside += "+" + X86Disassembler.hexadecimal(UInt64(bitPattern: i.displacement))
+            }
         }
         return (operand.kind == .vectorIndexed ? vectorIndexedSize : sized(operand)) + prefix + "[" + inside + "]"
     }

@@ -12,7 +12,7 @@
 //     mem reg  mod ≠ 3, mod = 3         i64 o64  not in 64-bit code, only there
 //     W0 W1 L0 L1  REX.W or VEX.W, VEX.L      B0  REX.B = 0
 // OPERANDS are operand codes (X86Operand) with commas between. TRAITS are words:
-//     lock end aligned d64 f64 cpl0 protected string x87 mmx sse avx as X86Row.Flags says
+//     lock end aligned d64 f64 cpl0 ring0 protected string x87 mmx sse avx as X86Row.Flags says
 //     unaligned   against the rule that legacy SSE memory operands of 16 bytes are aligned
 //     anymod      MOV CR and DR: mod does not matter
 // The first row that matches wins. A bad row is a bug of ours: precondition.
@@ -260,6 +260,7 @@ private struct Encoding {
         case packed("d64"): flags.insert(.default64)
         case packed("f64"): flags.insert(.forced64)
         case packed("cpl0"): flags.insert(.privileged)
+        case packed("ring0"): flags.insert(.undefinedOutsideRing0)
         case packed("protected"): flags.insert(.protected)
         case packed("string"): flags.insert(.string)
         case packed("x87"): flags.insert(.x87)
