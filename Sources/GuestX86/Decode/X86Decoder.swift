@@ -150,7 +150,7 @@ public final class X86Decoder: @unchecked Sendable {
         i.opcode = byte
 
         let entry = tables.entry(is64: is64, map: Int(map.rawValue), opcode: byte)
-        var key = prefix | Int(extend & 8) << (DecodeKey.w.shift - 3) | l << DecodeKey.l.shift
+        var key = prefix | Int(extend & 8) << (DecodeKey.w - 3) | l << DecodeKey.l
         if map == .threeDNow { return decode3DNow(bytes, at, limit, is64, extend, codeSize, &i) }
         if entry == DecodeTables.undefined { return Self.undefined(at, &i) }
 
@@ -166,8 +166,8 @@ public final class X86Decoder: @unchecked Sendable {
             guard at < limit else { return Self.short(at + 1, &i) }
             let modRM = bytes[at]
             at &+= 1
-            key |= Int(modRM >> 3 & 7) << DecodeKey.reg.shift | Int(modRM & 7) << DecodeKey.rm.shift
-                | (modRM >= 0xC0 ? 1 << DecodeKey.mod.shift : 0)
+            key |= Int(modRM >> 3 & 7) << DecodeKey.reg | Int(modRM & 7) << DecodeKey.rm
+                | (modRM >= 0xC0 ? 1 << DecodeKey.mod : 0)
             i.row = tables.resolve(entry, key: key) & DecodeTables.valueMask
             if i.row == DecodeTables.undefined { return Self.undefined(at, &i) }
             i.hasModRM = true
@@ -183,7 +183,7 @@ public final class X86Decoder: @unchecked Sendable {
                 }
             }
         } else {
-            key |= Int(extend & 1) << DecodeKey.rm.shift
+            key |= Int(extend & 1) << DecodeKey.rm
             i.row = tables.resolve(entry, key: key) & DecodeTables.valueMask
             if i.row == DecodeTables.undefined { return Self.undefined(at, &i) }
             i.rm = byte & 7 | extend << 3 & 8
