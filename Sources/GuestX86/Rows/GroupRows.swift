@@ -127,7 +127,7 @@ extension X86Rows {
     smsw 0F 01 /4 ; Evw
     lmsw 0F 01 /6 ; Ew ; cpl0 end
     @ i486 Group 7
-    invlpg 0F 01 /7 mem ; M ; cpl0
+    invlpg 0F 01 /7 mem ; Mb ; cpl0
     @ monitor Group 7
     monitor 0F 01 =C8 ; ; ring0
     mwait 0F 01 =C9 ; ; ring0 end
@@ -199,7 +199,7 @@ extension X86Rows {
     prefetcht1 0F 18 /2 mem ; Mb
     prefetcht2 0F 18 /3 mem ; Mb
     @ prefetchw Group P
-    prefetchw 0F 0D /1 /3 mem ; Mb
+    prefetchw 0F 0D /1 mem ; Mb
     prefetch 0F 0D mem ; Mb
     """
 }
