@@ -12,6 +12,7 @@ public struct X86Instruction {
     public var addressSize: UInt8 = 8
 
     // MARK: prefixes
+    /// F0.
     public var hasLock = false
     /// F3 and F2 as written, whether mandatory or repeat prefix; the last one wins.
     public var hasRep = false
@@ -31,7 +32,9 @@ public struct X86Instruction {
     public var vvvv: UInt8 = 0
 
     // MARK: ModRM, SIB, displacement, immediates
+    /// The opcode byte behind prefixes and escapes.
     public var opcode: UInt8 = 0
+    /// Whether a ModRM byte was there.
     public var hasModRM = false
     /// 3 means that rm is a register.
     public var mod: UInt8 = 0
