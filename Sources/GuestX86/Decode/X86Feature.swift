@@ -102,8 +102,9 @@ public enum X86Feature: UInt8, CaseIterable, Sendable {
 
     /// The feature whose name the bytes are.
     init?(_ bytes: UnsafePointer<UInt8>, _ length: Int) {
-        for raw in 0..<UInt8(X86Feature.allCases.count) {
-            guard let feature = X86Feature(rawValue: raw) else { return nil }
+        var raw: UInt8 = 0
+        while let feature = X86Feature(rawValue: raw) {
+            raw += 1
             let name = feature.name
             if name.utf8CodeUnitCount == length, equalBytes(name.utf8Start, bytes, length) {
                 self = feature
