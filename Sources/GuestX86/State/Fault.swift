@@ -3,7 +3,7 @@
 // Spec: Intel SDM vol. 3 6.3, 6.13, 6.15.
 
 /// Exception vectors.
-public enum Vector {
+public enum ExceptionVector {
     public static let divide: UInt8 = 0, debug: UInt8 = 1, nmi: UInt8 = 2, breakpoint: UInt8 = 3, overflow: UInt8 = 4
     public static let bound: UInt8 = 5, invalidOpcode: UInt8 = 6, deviceNotAvailable: UInt8 = 7, doubleFault: UInt8 = 8
     public static let invalidTSS: UInt8 = 10, segmentNotPresent: UInt8 = 11, stack: UInt8 = 12
@@ -30,14 +30,14 @@ public struct X86Fault: Error, Equatable, Sendable {
         self.address = address
     }
 
-    public static let invalidOpcode = X86Fault(vector: Vector.invalidOpcode)
-    public static let generalProtection = X86Fault(vector: Vector.generalProtection)
-    public static let stack = X86Fault(vector: Vector.stack)
-    public static let deviceNotAvailable = X86Fault(vector: Vector.deviceNotAvailable)
+    public static let invalidOpcode = X86Fault(vector: ExceptionVector.invalidOpcode)
+    public static let generalProtection = X86Fault(vector: ExceptionVector.generalProtection)
+    public static let stack = X86Fault(vector: ExceptionVector.stack)
+    public static let deviceNotAvailable = X86Fault(vector: ExceptionVector.deviceNotAvailable)
 
     /// #GP with a selector's index as error code.
     static func generalProtection(_ selector: UInt16, external: Bool = false) -> X86Fault {
-        X86Fault(vector: Vector.generalProtection, selector: selector, external: external)
+        X86Fault(vector: ExceptionVector.generalProtection, selector: selector, external: external)
     }
 
     /// A fault whose error code names a selector.

@@ -8,7 +8,7 @@ public enum X86Layout {
     /// RAX RCX RDX RBX RSP RBP RSI RDI R8…R15, 8 bytes each. In 16- and 32-bit code the upper halves are kept as they are.
     public static func register(_ number: Int) -> Int { StateLayout.integerGlobals + number * 8 }
     /// Status flags (type `flags`), 8 bytes: bits 15…8 as LAHF gives them (SF ZF 0 AF 0 PF 1 CF), bit 0 OF, others 0.
-    public static let flags = register(16)
+    public static let flags = StateLayout.statusFlags
     /// Segment bases, UInt64.
     public static func segmentBase(_ segment: Int) -> Int { register(17 + segment) } // ES CS SS DS FS GS
     /// Int64: +1, or -1 when EFLAGS.DF is set.
@@ -55,5 +55,7 @@ public enum X86Global {
     public static func ymmHigh(_ number: Int) -> Int { 41 + number }
     /// Global of MMXn's physical register n, i64.
     public static func mmx(_ number: Int) -> Int { 57 + number }
-    public static let count = 65
+    /// EFLAGS without the status flags and DF, i32 (`SystemLayout.eflags`).
+    public static let eflags = 65
+    public static let count = 66
 }

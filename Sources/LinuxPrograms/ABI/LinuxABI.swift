@@ -85,6 +85,8 @@ struct ProgramFault: Equatable {
 
 /// The ABI of Linux on one guest architecture.
 protocol LinuxABI {
+    /// The architecture for the engine.
+    func makeArchitecture() -> ProgramArchitecture
     /// uname's machine.
     var machine: String { get }
     /// AT_PLATFORM, or nil.

@@ -15,6 +15,7 @@ private enum Offset {
 }
 
 struct LinuxRISCV64: LinuxABI {
+    func makeArchitecture() -> ProgramArchitecture { .riscv64() }
     let machine = "riscv64"
     let platform: String? = nil
     let elfMachine: UInt16 = 243

@@ -17,6 +17,8 @@ public enum StateLayout {
     // MARK: guest registers (the front's globals)
     /// First byte for integer globals; 31 × 8 bytes.
     public static let integerGlobals = 8
+    /// UInt64: where a front with condition codes keeps its global of type `flags`.
+    public static let statusFlags = integerGlobals + 16 * 8
     /// First byte for floating point globals; 32 × 8 bytes.
     public static let floatGlobals = 256
 
@@ -60,6 +62,9 @@ public enum StateLayout {
     /// the sticky bits of `guestMXCSR`. The bits above belong to the front.
     public static let floatStatus = 768
 
+    /// UInt32; non-zero asks the engine to execute the next instruction in a unit of its own.
+    public static let stepRequest = 772
+
     // MARK: front
     /// Space the front lays out itself (control registers, …).
     public static let front = 1024
@@ -72,6 +77,10 @@ public enum StateLayout {
     /// Jump cache: `jumpCacheCount` × (tag: UInt64, host code: UInt64), indexed by guest address bits 1….
     public static let jumpCache = 8192
     public static let jumpCacheCount = 4096
+    /// Offset of the jump cache entry of a guest address.
+    @inline(__always) public static func jumpCacheSlot(_ address: UInt64) -> Int {
+        jumpCache + Int(address & UInt64((jumpCacheCount - 1) * 2)) * 8
+    }
     /// Data TLB: `tlbModes` × `tlbCount` × 32-byte entries (read tag, write tag, addend, physical page).
     public static let tlb = jumpCache + jumpCacheCount * 16
     public static let tlbCount = 512
@@ -80,16 +89,27 @@ public enum StateLayout {
     public static let size = tlb + tlbModes * tlbCount * tlbEntrySize
 }
 
+extension StateLayout {
+    /// Stores condition codes found in the host's flags register. Async-signal-safe.
+    @inline(__always)
+    public static func storeStatusFlags(_ state: UnsafeMutableRawPointer, eflags: UInt64) {
+        let packed = (eflags & 0xD5 | 2) << 8 | eflags >> 11 & 1
+        state.storeBytes(of: packed, toByteOffset: statusFlags, as: UInt64.self)
+    }
+}
+
 /// Why generated code (or a helper) handed control back to the engine.
 public struct ExitKind: RawRepresentable, Equatable, Sendable {
+    /// The number stored at `StateLayout.exitKind`.
     public let rawValue: UInt32
     /// Nil for numbers that mean nothing.
     @inlinable public init?(rawValue: UInt32) {
-        guard rawValue <= ExitKind.interrupted.rawValue || rawValue >= 64 && rawValue < 96 else { return nil }
+        guard rawValue <= ExitKind.codeChanged.rawValue || rawValue >= 64 && rawValue < 96 else { return nil }
         self.rawValue = rawValue
     }
     @usableFromInline init(_ rawValue: UInt32) { self.rawValue = rawValue }
 
+    /// Nothing has asked to leave.
     public static let none = ExitKind(0)
     /// The unit for `pc` must be found (or made) and entered; also used after a helper changed `pc` or the mode.
     public static let lookup = ExitKind(1)
@@ -97,7 +117,9 @@ public struct ExitKind: RawRepresentable, Equatable, Sendable {
     public static let link = ExitKind(2)
     /// `pc` is the address of the system call instruction.
     public static let systemCall = ExitKind(3)
+    /// `pc` is the address of the breakpoint instruction.
     public static let breakpoint = ExitKind(4)
+    /// `pc` is the address of an instruction that does not exist in this mode.
     public static let illegalInstruction = ExitKind(5)
     /// `exitAddress`, `exitAccess`.
     public static let memoryFault = ExitKind(6)
@@ -111,6 +133,8 @@ public struct ExitKind: RawRepresentable, Equatable, Sendable {
     public static let frontException = ExitKind(10)
     /// Never stored by generated code: the engine reports that `exitRequest` was seen.
     public static let interrupted = ExitKind(11)
+    /// A unit that checks its guest bytes found others; `pc` is its start.
+    public static let codeChanged = ExitKind(12)
     /// The current instruction raises the guest architecture's exception of that number (0…31), with error code 0 where
     /// it has one (x86: the vector).
     @inlinable public static func exception(_ vector: Int) -> ExitKind { ExitKind(64 + UInt32(vector & 31)) }

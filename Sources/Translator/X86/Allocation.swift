@@ -75,6 +75,8 @@ extension CodeGenerator {
             let instruction = unit.instructions[next]
             switch instruction.opcode {
             case .dead, .constant: break
+            case .flagsOf where next == emittedFlags: break
+            case .set where instruction.type == .flags: break
             case .truncate, .zeroExtend:
                 guard instruction.a == value, unit.uses[Int(value)] == 1,
                       instruction.opcode == .truncate || unit.instructions[Int(value)].type == .i1 else { return -1 }
@@ -208,7 +210,7 @@ extension CodeGenerator {
         values[Int(value)].location = UInt8(slot)
     }
 
-    private func allocateSpill() -> Int {
+    func allocateSpill() -> Int {
         guard freeSpills != 0 else {
             failed = true
             return 0

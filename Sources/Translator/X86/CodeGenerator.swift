@@ -30,6 +30,8 @@ struct ValuePlace {
         static let constant: UInt8 = 4
         /// A compare that its only user will emit.
         static let deferred: UInt8 = 5
+        /// Condition codes in the host's flags register.
+        static let hostFlags: UInt8 = 6
     }
     var kind: UInt8 = Kind.none
     var location: UInt8 = 0
@@ -43,10 +45,10 @@ struct ValuePlace {
 }
 
 /// An out-of-line piece of code, emitted after the unit's hot path.
-struct ColdCode {
-    enum Kind {
+struct ColdCode: BitwiseCopyable {
+    enum Kind: UInt8 {
         case loadSlow, storeSlow, pointerSlow, misaligned, exitToPC, canonicalNaN, softFloat, divideByZero, divideMinusOne,
-             resetStack, unboxNaN
+             resetStack, unboxNaN, raise
     }
     var kind: Kind
     /// Where the jump here has its rel32, and where to go back to.
@@ -61,7 +63,7 @@ struct ColdCode {
 }
 
 /// A direct exit of the unit.
-struct PendingLink {
+struct PendingLink: BitwiseCopyable {
     var target: UInt64
     /// The rel32 to patch; it leads to a stub until linked.
     var patch: UnsafeMutablePointer<UInt8>
@@ -100,16 +102,28 @@ final class CodeGenerator {
     var locked: UInt32 = 0
     var floatLocked: UInt32 = 0
     var freeSpills: UInt32 = 0xFFFF
-    /// The unit has a backward or indirect jump.
-    private var looping = false
     /// The unit did not fit the fixed tables and must be lifted shorter.
     var failed = false
-    var cold: [ColdCode] = []
-    var pendingLinks: [PendingLink] = []
-    var sideTable: [UInt32] = []
+    var cold = RawList<ColdCode>(capacity: 64)
+    var pendingLinks = RawList<PendingLink>(capacity: 64)
+    var sideTable = RawList<UInt32>(capacity: 256)
     var entry: UnsafeMutablePointer<UInt8>
     var currentPC: UInt64 = 0
     var tlbMode = 0
+
+    // Condition codes (ConditionCodes.swift).
+    /// The global of type `flags`, or -1.
+    let flagsGlobal: Int
+    /// The flags value in the host's flags register.
+    var hostFlags = ValueID.none
+    /// The flags value that is the guest's, but lies in the host's flags register only; then it is `hostFlags`.
+    var pendingFlags = ValueID.none
+    /// Who can see it: `uses` of its `set`.
+    var pendingObserver: UInt16 = 0
+    /// Whether the side table's last entry says that the guest's flags are in the host's register.
+    var notedFlagsInHost = false
+    /// The flags operation that is being emitted, or was emitted, with the operation in front of it.
+    var emittedFlags = -1
 
     static let noRegister: UInt8 = 0xFF
     static let pinnableIntegers: [UInt8] = [GPR.rbx, GPR.r8, GPR.r9, GPR.r10, GPR.r11, GPR.r12, GPR.r13, GPR.r14,
@@ -122,6 +136,7 @@ final class CodeGenerator {
         self.unit = unit
         rules = front.floatRules
         globalCount = front.globals.count
+        flagsGlobal = front.globals.firstIndex { $0.type == .flags } ?? -1
         globalOffset = .allocate(capacity: globalCount)
         globalIsFloat = .allocate(capacity: globalCount)
         pin = .allocate(capacity: globalCount)
@@ -146,9 +161,6 @@ final class CodeGenerator {
         floatTouched.initialize(repeating: 0, count: 16)
         asm = Assembler(at: thunks.start)
         entry = thunks.start
-        cold.reserveCapacity(64)
-        pendingLinks.reserveCapacity(64)
-        sideTable.reserveCapacity(256)
     }
 
     deinit {
@@ -162,6 +174,9 @@ final class CodeGenerator {
         floatOwner.deallocate()
         touched.deallocate()
         floatTouched.deallocate()
+        cold.deallocate()
+        pendingLinks.deallocate()
+        sideTable.deallocate()
     }
 
     /// Emits the unit's hot and cold code at `destination`. Links are emitted by the runtime from `pendingLinks`.
@@ -176,7 +191,15 @@ final class CodeGenerator {
         emitInterruptCheck()
         let count = unit.count
         var index = 0
+        let uses = unit.uses, values = values
         while index < count && !failed {
+            if index == emittedFlags {
+                index += 1
+                continue
+            }
+            // Operands come before their users, so that nobody looks at a place before it is initialised here.
+            (values + index).initialize(to: ValuePlace(remaining: UInt32(uses[index]),
+                                                       root: ValueID(truncatingIfNeeded: index)))
             locked = 0
             floatLocked = 0
             currentIndex = index
@@ -194,27 +217,18 @@ final class CodeGenerator {
             valueCapacity = unit.capacity
             values = .allocate(capacity: valueCapacity)
         }
-        let instructions = unit.instructions, uses = unit.uses, values = values
-        looping = false
-        var pc = unit.start
-        for index in 0..<unit.count {
-            (values + index).initialize(to: ValuePlace(remaining: UInt32(uses[index]),
-                                                       root: ValueID(truncatingIfNeeded: index)))
-            switch instructions[index].opcode {
-            case .instruction: pc = UInt64(bitPattern: instructions[index].imm)
-            case .jumpIndirect: looping = true
-            case .jump, .exitIf: if UInt64(bitPattern: instructions[index].imm) <= pc { looping = true }
-            default: break
-            }
-        }
         owner.update(repeating: .none, count: 16)
         floatOwner.update(repeating: .none, count: 16)
         globalValue.update(repeating: .none, count: globalCount)
         freeSpills = (1 << UInt32(StateLayout.spillCount)) - 1
         failed = false
-        cold.removeAll(keepingCapacity: true)
-        pendingLinks.removeAll(keepingCapacity: true)
-        sideTable.removeAll(keepingCapacity: true)
+        hostFlags = .none
+        pendingFlags = .none
+        notedFlagsInHost = false
+        emittedFlags = -1
+        cold.removeAll()
+        pendingLinks.removeAll()
+        sideTable.removeAll()
         currentPC = unit.start
     }
 
@@ -226,7 +240,7 @@ final class CodeGenerator {
 
     /// Units that can be part of a loop notice exit requests at their entry.
     private func emitInterruptCheck() {
-        guard looping else { return }
+        guard unit.isLooping else { return }
         asm.alu(ALU.cmp, .state(StateLayout.exitRequest), immediate: 0, wide: false)
         cold.append(ColdCode(kind: .exitToPC, entry: asm.jcc(CC.ne), value: unit.start))
     }
@@ -235,6 +249,7 @@ final class CodeGenerator {
 
     private func emit(_ index: Int) {
         let instruction = unit.instructions[index]
+        if hostFlags != .none || notedFlagsInHost { prepareFlags(index, instruction) }
         switch instruction.opcode {
         case .dead, .fence:
             if instruction.opcode == .fence && instruction.aux & FenceKind.storeLoad.rawValue != 0 {
@@ -256,9 +271,11 @@ final class CodeGenerator {
         case .add, .sub, .and, .or, .xor, .andNot, .shiftLeft, .shiftRightUnsigned, .shiftRightSigned, .rotateLeft,
              .rotateRight, .multiply, .multiplyHighSigned, .multiplyHighUnsigned, .multiplyHighSignedUnsigned,
              .divideSigned, .divideUnsigned, .remainderSigned, .remainderUnsigned:
-            emitBinary(index, instruction)
+            let fused = fusedFlags(index)
+            if fused >= 0 { emitFused(index, instruction, flagsIndex: fused) } else { emitBinary(index, instruction) }
         case .not, .negate, .countLeadingZeros, .countTrailingZeros, .populationCount, .byteSwap:
-            emitUnary(index, instruction)
+            let fused = fusedFlags(index)
+            if fused >= 0 { emitFused(index, instruction, flagsIndex: fused) } else { emitUnary(index, instruction) }
         case .signExtend, .zeroExtend: emitExtend(index, instruction)
         case .truncate: alias(index, of: instruction.a)
         case .compare: emitCompare(index, instruction)
@@ -268,9 +285,17 @@ final class CodeGenerator {
         case .loadReserved: emitLoadReserved(index, instruction)
         case .storeConditional: emitStoreConditional(index, instruction)
         case .atomic: emitAtomic(index, instruction)
-        case .compareExchange, .deposit, .flagsOf, .testFlags, .flagsToBits, .bitsToFlags, .setCarry, .addWithCarry,
-             .subtractWithBorrow, .rotateCarryLeft, .rotateCarryRight, .exitIfFlags, .raiseIf, .vector, .vectorFromInteger,
-             .vectorToInteger: failed = true
+        case .compareExchange: emitCompareExchange(index, instruction)
+        case .deposit: emitDeposit(index, instruction)
+        case .flagsOf: emitFlagsOf(index, instruction)
+        case .testFlags: emitTestFlags(index, instruction)
+        case .flagsToBits: emitFlagsToBits(index, instruction)
+        case .bitsToFlags: emitBitsToFlags(index, instruction)
+        case .setCarry: emitSetCarry(index, instruction)
+        case .addWithCarry, .subtractWithBorrow, .rotateCarryLeft, .rotateCarryRight: emitWithCarry(index, instruction)
+        case .exitIfFlags: emitExitIfFlags(index, instruction)
+        case .raiseIf: emitRaiseIf(index, instruction)
+        case .vector, .vectorFromInteger, .vectorToInteger: failed = true
         case .floatAdd, .floatSubtract, .floatMultiply, .floatDivide, .floatSquareRoot:
             emitFloatArithmetic(index, instruction)
         case .floatMultiplyAdd: emitMultiplyAdd(index, instruction)
@@ -295,10 +320,12 @@ final class CodeGenerator {
     }
 
     /// Notes that code from here on belongs to the current guest instruction.
-    func noteGuestPC() {
+    /// - Parameter flagsInHost: a fault there finds the guest's condition codes in the host's flags register.
+    func noteGuestPC(flagsInHost: Bool = false) {
+        notedFlagsInHost = flagsInHost
         let hostOffset = UInt32(truncatingIfNeeded: asm.at - entry)
-        let guestOffset = UInt32(truncatingIfNeeded: (currentPC &- unit.start) / 2)
-        sideTable.append(hostOffset << 12 | guestOffset & 0xFFF)
+        let guestOffset = UInt32(truncatingIfNeeded: currentPC &- unit.start)
+        sideTable.append(hostOffset << 12 | (flagsInHost ? 0x800 : 0) | guestOffset & 0x7FF)
     }
 
     /// Marks a value as a free re-reading of another.
@@ -312,6 +339,7 @@ final class CodeGenerator {
     private func emitSet(_ index: Int, _ instruction: Instruction) {
         let global = Int(instruction.imm)
         let value = values[Int(instruction.a)].root
+        if global == flagsGlobal { return emitSetFlags(index, value) }
         if globalValue[global] == value && values[Int(value)].kind == ValuePlace.Kind.home
             && Int(values[Int(value)].location) == global {
             consume(value)
@@ -321,7 +349,7 @@ final class CodeGenerator {
         consume(value)
     }
 
-    private func setInteger(_ global: Int, _ value: ValueID) {
+    func setInteger(_ global: Int, _ value: ValueID) {
         retire(global, except: value)
         let host = pin[global]
         if host != Self.noRegister {

@@ -15,9 +15,21 @@ extension CodeGenerator {
 
     func emitExitIf(_ index: Int, _ instruction: Instruction) {
         emitCompareFlags(instruction.a, instruction.b, unit.instructions[Int(instruction.a)].type)
+        emitExit(Self.conditionCode(instruction.aux), UInt64(bitPattern: instruction.imm))
+        consume(instruction.a)
+        consume(instruction.b)
+    }
+
+    /// Leaves for a guest address on a host condition.
+    func emitExit(_ condition: UInt8, _ target: UInt64) {
         alignPatch(opcodeBytes: 2)
-        let patch = asm.jcc(Self.conditionCode(instruction.aux))
-        link(patch, UInt64(bitPattern: instruction.imm))
+        link(asm.jcc(condition), target)
+    }
+
+    func emitRaiseIf(_ index: Int, _ instruction: Instruction) {
+        emitCompareFlags(instruction.a, instruction.b, unit.instructions[Int(instruction.a)].type)
+        cold.append(ColdCode(kind: .raise, entry: asm.jcc(Self.conditionCode(instruction.aux)),
+                             aux: UInt32(truncatingIfNeeded: instruction.imm), value: currentPC))
         consume(instruction.a)
         consume(instruction.b)
     }
@@ -109,13 +121,20 @@ extension CodeGenerator {
     // MARK: cold code
 
     func emitColdCode() {
-        for piece in cold {
+        var next = 0
+        while next < cold.count {
+            let piece = cold[next]
+            next += 1
             Assembler.patch(piece.entry, to: asm.at)
             if let second = piece.entry2 { Assembler.patch(second, to: asm.at) }
             switch piece.kind {
             case .exitToPC:
                 asm.movImmediate(GPR.rax, Int64(bitPattern: piece.value))
                 asm.jmp(to: thunks.lookupExit)
+            case .raise:
+                asm.movImmediate(GPR.rax, Int64(bitPattern: piece.value))
+                asm.movImmediate(GPR.rcx, Int64(piece.aux))
+                asm.jmp(to: thunks.raiseExit)
             case .canonicalNaN:
                 emitLoadCanonical(piece.register, double: piece.aux != 0)
                 if let back = piece.back { asm.jmp(to: back) }
@@ -232,33 +251,39 @@ extension CodeGenerator {
 
     /// Emits the stubs that unlinked exits lead to and their link records, from `firstLink` on. A machine's links to
     /// another page verify that page through the instruction TLB.
-    func emitLinkStubs(firstLink: Int, cache: CodeCache, unitIndex: UnitIndex) {
-        for (position, pending) in pendingLinks.enumerated() {
+    func emitLinkStubs(firstLink: Int, cache: CodeCache) {
+        for position in 0..<pendingLinks.count {
+            let pending = pendingLinks[position]
             let linkIndex = firstLink + position
-            let stub = asm.at
-            var record = LinkRecord(target: pending.target, patchOffset: offset(pending.patch, cache),
-                                    stubOffset: offset(stub, cache), pageCheckOffset: 0, source: unitIndex,
-                                    destination: .noUnit, nextIncoming: .max)
-            Assembler.patch(pending.patch, to: stub)
-            if !options.identityMemory && pending.target >> 12 != unit.start >> 12 {
+            var patch = pending.patch
+            let checksPage = !options.identityMemory && pending.target >> 12 != unit.start >> 12
+            if checksPage {
                 let slot = StateLayout.itlb + Int((pending.target >> 12) & UInt64(StateLayout.itlbCount - 1)) * 4
-                while (Int(bitPattern: asm.at) + 6) & 63 > 60 { asm.byte(0x90) }
+                // Neither the immediate nor the displacement may cross a cache line (see `alignPatch`).
+                while (Int(bitPattern: asm.at) + 6) & 63 > 60 || (Int(bitPattern: asm.at) + 13) & 63 > 60 { asm.byte(0x90) }
+                Assembler.patch(pending.patch, to: asm.at)
                 asm.op(0x81, wide: false, ALU.cmp, .state(slot))
-                record.pageCheckOffset = offset(asm.at, cache)
+                let check = asm.at
                 asm.int32(-1)
-                let miss = asm.jcc(CC.ne)
-                alignPatch(opcodeBytes: 1)
-                let jump = asm.jmp()
-                record.patchOffset = offset(jump, cache)
-                Assembler.patch(miss, to: asm.at)
-                Assembler.patch(jump, to: asm.at)
-                record.stubOffset = offset(asm.at, cache)
+                asm.byte(0x70 | CC.ne) // to the stub behind the jump
+                asm.byte(5)
+                patch = asm.jmp()
+                assert(patch - check == Int(LinkRecord.pageCheckDistance))
             }
+            let stub = asm.at
+            Assembler.patch(patch, to: stub)
             asm.byte(0xB8) // mov eax, imm32
             asm.int32(Int32(truncatingIfNeeded: linkIndex))
             asm.jmp(to: thunks.linkExit)
-            (cache.links + linkIndex).initialize(to: record)
+            (cache.links + linkIndex).initialize(to: LinkRecord(
+                target: pending.target, patchOffset: offset(patch, cache), stubOffset: offset(stub, cache),
+                hasPageCheck: checksPage))
         }
+    }
+
+    /// Copies the table of host and guest offsets behind the code.
+    func copySideTable(to destination: UnsafeMutablePointer<UInt8>) {
+        UnsafeMutableRawPointer(destination).copyMemory(from: sideTable.elements, byteCount: sideTable.count * 4)
     }
 
     private func offset(_ pointer: UnsafeMutablePointer<UInt8>, _ cache: CodeCache) -> UInt32 {
