@@ -34,6 +34,17 @@ enum X86Program {
         0x00cf_fb00_0000_ffff, 0x00cf_f300_0000_ffff, 0x00af_fb00_0000_ffff,
     ]
 
+    /// Instructions have at most 15 bytes, units at most 64 instructions.
+    private static let unitBytesMax = 64 * 15
+
+    /// The processor for the engine.
+    static func architecture(is64: Bool) -> ProgramArchitecture {
+        ProgramArchitecture(
+            front: X86Front(features: .all), hasInstructionFence: false, unitBytesMax: unitBytesMax,
+            singleMode: Mode.single
+        ) { start($0, is64: is64, entry: 0, stack: 0) }
+    }
+
     /// Registers as execve leaves them.
     static func start(_ r: UnsafeMutableRawPointer, is64: Bool, entry: UInt64, stack: UInt64) {
         let state = X86State(r)
@@ -182,20 +193,20 @@ enum X86Program {
         }
         let here = state.rip
         switch UInt8(truncatingIfNeeded: vector) {
-        case Vector.divide: return signal(SIGFPE, 1, here) // FPE_INTDIV
-        case Vector.debug:
+        case ExceptionVector.divide: return signal(SIGFPE, 1, here) // FPE_INTDIV
+        case ExceptionVector.debug:
             let stepBit: UInt64 = 1 << 14, breakBits: UInt64 = 15
             let cause = r.load(fromByteOffset: SystemLayout.dr6, as: UInt64.self)
             return signal(SIGTRAP, cause & stepBit != 0 ? 2 : cause & breakBits != 0 ? 4 : 1, here)
-        case Vector.breakpoint: return signal(SIGTRAP)
-        case Vector.invalidOpcode: return signal(SIGILL, 2, here) // ILL_ILLOPN
-        case Vector.segmentNotPresent, Vector.stack: return signal(SIGBUS)
-        case Vector.alignment: return signal(SIGBUS, 1) // BUS_ADRALN
-        case Vector.x87:
+        case ExceptionVector.breakpoint: return signal(SIGTRAP)
+        case ExceptionVector.invalidOpcode: return signal(SIGILL, 2, here) // ILL_ILLOPN
+        case ExceptionVector.segmentNotPresent, ExceptionVector.stack: return signal(SIGBUS)
+        case ExceptionVector.alignment: return signal(SIGBUS, 1) // BUS_ADRALN
+        case ExceptionVector.x87:
             let control = r.load(fromByteOffset: X86Layout.x87Control, as: UInt16.self)
             let status = r.load(fromByteOffset: X86Layout.x87Status, as: UInt16.self)
             return signal(SIGFPE, floatCode(UInt32(status & ~control)), here)
-        case Vector.simd:
+        case ExceptionVector.simd:
             let mxcsr = r.load(fromByteOffset: StateLayout.guestMXCSR, as: UInt32.self)
             return signal(SIGFPE, floatCode(mxcsr & ~(mxcsr >> 7)), here)
         default: return signal(SIGSEGV)
@@ -215,9 +226,10 @@ enum X86Program {
     /// The signal for what the engine reports.
     static func fault(_ exit: UserExit, previous: TrapRecord, _ r: UnsafeMutableRawPointer) -> ProgramFault? {
         switch exit {
-        case .illegalInstruction: fault(vector: Int(Vector.invalidOpcode), error: 0, previous: previous, r)
-        case .breakpoint: fault(vector: Int(Vector.breakpoint), error: 0, previous: previous, r)
-        case .misaligned: fault(vector: Int(Vector.alignment), error: 0, previous: previous, r)
+        case .illegalInstruction: fault(vector: Int(ExceptionVector.invalidOpcode), error: 0, previous: previous, r)
+        case .breakpoint: fault(vector: Int(ExceptionVector.breakpoint), error: 0, previous: previous, r)
+        case .misaligned: fault(vector: Int(ExceptionVector.alignment), error: 0, previous: previous, r)
+        case .exception(let vector, let error): fault(vector: vector, error: error, previous: previous, r)
         default: nil
         }
     }

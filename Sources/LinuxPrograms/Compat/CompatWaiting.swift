@@ -27,18 +27,23 @@ extension GuestThread {
             guard let map = Guest.bytes(address, guestBytes) else { return failure(EFAULT) }
             maps.append(map + [UInt8](repeating: 0, count: hostBytes - guestBytes + 8))
         }
-        var buffers = maps.map { $0 ?? [0] }
-        let r = buffers[0].withUnsafeMutableBytes { first in
-            buffers[1].withUnsafeMutableBytes { second in
-                buffers[2].withUnsafeMutableBytes { third in
-                    let pointers = [first, second, third].enumerated().map { maps[$0] == nil ? 0 : argument($1.baseAddress) }
-                    return wait(DescriptorSets(count: UInt64(bits), addresses: (pointers[0], pointers[1], pointers[2])))
-                }
-            }
+        // One buffer for the three, each at its own place; absent sets stay absent.
+        var buffer = maps.flatMap { $0 ?? [] }
+        let stride = hostBytes + 8
+        var places: [Int] = []
+        var next = 0
+        for map in maps {
+            places.append(next)
+            if map != nil { next += stride }
+        }
+        buffer.append(0)
+        let r = buffer.withUnsafeMutableBytes { p in
+            let pointers = (0..<3).map { maps[$0] == nil ? 0 : argument(p.baseAddress! + places[$0]) }
+            return wait(DescriptorSets(count: UInt64(bits), addresses: (pointers[0], pointers[1], pointers[2])))
         }
         guard r >= 0 else { return r }
         for (i, address) in [sets.0, sets.1, sets.2].enumerated() where address != 0 {
-            guard Guest.write(Array(buffers[i].prefix(guestBytes)), at: address) else { return failure(EFAULT) }
+            guard Guest.write(Array(buffer[places[i]..<(places[i] + guestBytes)]), at: address) else { return failure(EFAULT) }
         }
         return r
     }
