@@ -244,7 +244,10 @@ public final class Builder {
 
     /// 1 where the condition holds, otherwise 0.
     public func testFlags(_ condition: FlagCondition, _ flags: ValueID) -> ValueID {
-        unit.append(Instruction(.testFlags, .i1, aux: condition.rawValue, a: flags))
+        let source = unit.instructions[Int(flags)]
+        if source.opcode == .setCarry, condition == .carry { return source.a }
+        if source.opcode == .setCarry, condition == .notCarry { return binary(.xor, source.a, constant(1, .i1)) }
+        return unit.append(Instruction(.testFlags, .i1, aux: condition.rawValue, a: flags))
     }
 
     /// The status bits of EFLAGS.
@@ -265,6 +268,10 @@ public final class Builder {
 
     /// Leaves for guest address `target` when the condition holds.
     public func exitIf(_ condition: FlagCondition, _ flags: ValueID, target: UInt64) {
+        let source = unit.instructions[Int(flags)]
+        if source.opcode == .setCarry, condition == .carry || condition == .notCarry {
+            return exitIf(condition == .carry ? .notEqual : .equal, source.a, constant(0, .i1), target: target)
+        }
         unit.append(Instruction(.exitIfFlags, .flags, aux: condition.rawValue, a: flags, imm: Int64(bitPattern: target)))
     }
 

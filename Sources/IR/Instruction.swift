@@ -50,6 +50,14 @@ extension Opcode {
         }
     }
 
+    /// True for barriers that either fault or go on.
+    @inlinable public var onlyFaults: Bool {
+        switch self {
+        case .load, .store, .loadReserved, .storeConditional, .atomic, .compareExchange: true
+        default: false
+        }
+    }
+
     /// True for operations kept even when their result is unused (floating point leaves exception flags behind).
     @inlinable public var hasEffect: Bool {
         switch self {

@@ -26,7 +26,7 @@ extension ProgramOptions {
 /// Offsets in the x86-64 ucontext, which is kernel ABI (asm/sigcontext.h).
 private enum HostContext {
     static let registers = 40
-    static let rbp = registers + 10 * 8, rip = registers + 16 * 8, error = registers + 19 * 8
+    static let rbp = registers + 10 * 8, rip = registers + 16 * 8, eflags = registers + 17 * 8, error = registers + 19 * 8
     static let trap = registers + 20 * 8, cr2 = registers + 22 * 8
     static let pageFault: UInt64 = 14
     static let writeBit: UInt64 = 2
@@ -47,7 +47,7 @@ func installEngineHooks() {
         let address = word(HostContext.trap) == HostContext.pageFault ? word(HostContext.cr2) : HostContext.unknownAddress
         let rip = (context + HostContext.rip).assumingMemoryBound(to: UInt64.self)
         let done = UserEngine.handleHostFault(
-            ripPointer: rip, rbp: word(HostContext.rbp), address: address,
+            ripPointer: rip, rbp: word(HostContext.rbp), eflags: word(HostContext.eflags), address: address,
             isWrite: word(HostContext.error) & HostContext.writeBit != 0)
         return done ? 1 : 0
     }

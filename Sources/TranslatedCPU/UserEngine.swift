@@ -78,12 +78,13 @@ public final class UserEngine: @unchecked Sendable {
 
     /// Redirects a fault in generated code so that `run` returns it. Async-signal-safe.
     /// - Returns: false when the fault was not in generated code.
-    public static func handleHostFault(ripPointer: UnsafeMutablePointer<UInt64>, rbp: UInt64, address: UInt64,
+    public static func handleHostFault(ripPointer: UnsafeMutablePointer<UInt64>, rbp: UInt64, eflags: UInt64, address: UInt64,
                                        isWrite: Bool) -> Bool {
         guard let runtime = current?.runtime, runtime.containsCode(ripPointer.pointee),
-              let pc = runtime.guestPC(hostAddress: ripPointer.pointee),
+              let position = runtime.guestPosition(hostAddress: ripPointer.pointee),
               let state = UnsafeMutableRawPointer(bitPattern: UInt(rbp) &- UInt(StateLayout.bias)) else { return false }
-        state.storeBytes(of: pc, toByteOffset: StateLayout.pc, as: UInt64.self)
+        if position.flagsInHost { StateLayout.storeStatusFlags(state, eflags: eflags) }
+        state.storeBytes(of: position.pc, toByteOffset: StateLayout.pc, as: UInt64.self)
         state.storeBytes(of: ExitKind.memoryFault.rawValue, toByteOffset: StateLayout.exitKind, as: UInt32.self)
         state.storeBytes(of: address, toByteOffset: StateLayout.exitAddress, as: UInt64.self)
         state.storeBytes(of: isWrite ? 1 : 0, toByteOffset: StateLayout.exitAccess, as: UInt32.self)

@@ -8,7 +8,7 @@ public enum X86Layout {
     /// RAX RCX RDX RBX RSP RBP RSI RDI R8…R15, 8 bytes each. In 16- and 32-bit code the upper halves are kept as they are.
     public static func register(_ number: Int) -> Int { StateLayout.integerGlobals + number * 8 }
     /// Status flags (type `flags`), 8 bytes: bits 15…8 as LAHF gives them (SF ZF 0 AF 0 PF 1 CF), bit 0 OF, others 0.
-    public static let flags = register(16)
+    public static let flags = StateLayout.statusFlags
     /// Segment bases, UInt64.
     public static func segmentBase(_ segment: Int) -> Int { register(17 + segment) } // ES CS SS DS FS GS
     /// Int64: +1, or -1 when EFLAGS.DF is set.

@@ -11,6 +11,10 @@ public enum DeadCode {
         }
     }
 
+    /// In `uses` of a `set` of the flags: it is seen outside the unit, or by a read. Any other value is the last memory
+    /// access whose fault would show it before it is overwritten.
+    public static let alwaysObserved = UInt16.max
+
     /// - Parameters:
     ///   - globalCount: how many globals the front has; at most 256.
     ///   - pinned: for each global, whether writing it is free (it lives in a host register).
@@ -21,6 +25,8 @@ public enum DeadCode {
         withUnsafeTemporaryAllocation(of: UInt32.self, capacity: max(1, globalCount)) { overwritten in
             overwritten.initialize(repeating: 0)
             var generation: UInt32 = 1
+            // Whether a later write of the flags is certain unless a memory access faults, and the last such access.
+            var flagsOverwritten = false, flagsObserver = UInt16(0)
             var index = unit.count - 1
             while index >= 0 {
                 let instruction = instructions[index]
@@ -29,6 +35,15 @@ public enum DeadCode {
                 case .dead:
                     index -= 1
                     continue
+                case .set where instruction.type == .flags:
+                    if flagsOverwritten && flagsObserver == 0 {
+                        instructions[index].opcode = .dead
+                        index -= 1
+                        continue
+                    }
+                    uses[index] = flagsOverwritten ? flagsObserver : Self.alwaysObserved
+                    flagsOverwritten = true
+                    flagsObserver = 0
                 case .set:
                     let global = Int(instruction.imm)
                     if overwritten[global] == generation {
@@ -54,12 +69,19 @@ public enum DeadCode {
                         instructions[index].opcode = .dead
                     } else {
                         overwritten[Int(instruction.imm)] = 0
+                        if instruction.type == .flags { flagsOverwritten = false }
                     }
                     index -= 1
                     continue
                 default:
-                    if opcode.isBarrier {
+                    let onlyFaults = unit.onlyFaults(instruction)
+                    if opcode.isBarrier || onlyFaults {
                         generation &+= 1
+                        if !onlyFaults {
+                            flagsOverwritten = false
+                        } else if flagsObserver == 0 {
+                            flagsObserver = UInt16(truncatingIfNeeded: min(index, Int(Self.alwaysObserved) - 1))
+                        }
                     } else if uses[index] == 0, !instruction.hasEffect {
                         instructions[index].opcode = .dead
                         index -= 1

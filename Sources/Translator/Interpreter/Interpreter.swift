@@ -5,8 +5,8 @@
 // the reservation and the sticky float flags of `guestMXCSR` (except the host's denormal-operand bit, which only real
 // hardware sets). Units may, but need not, have been through `DeadCode`.
 //
-// Absent: i128 and v256 values, condition codes (the verifier's `execution` check reports them); exit requests,
-// which the engine looks at between units.
+// Absent: i128 and v256 values (the verifier's `execution` check reports them); exit requests, which the engine looks at
+// between units.
 
 import IR
 
@@ -113,8 +113,10 @@ public final class Interpreter {
             case .select: values[index] = values[Int(op.a)] != 0 ? values[Int(op.b)] : values[Int(op.c)]
 
             case .deposit, .flagsOf, .testFlags, .flagsToBits, .bitsToFlags, .setCarry, .addWithCarry, .subtractWithBorrow,
-                 .rotateCarryLeft, .rotateCarryRight, .exitIfFlags, .raiseIf:
-                preconditionFailure("\(op.opcode) is not interpreted yet")
+                 .rotateCarryLeft, .rotateCarryRight:
+                let b = op.b == .none ? 0 : values[Int(op.b)], c = op.c == .none ? 0 : values[Int(op.c)]
+                let operand = instructions[Int(op.opcode == .deposit ? op.b : op.a)].type
+                values[index] = Self.conditionCode(op, operand, values[Int(op.a)], b, c)
 
             // MARK: vectors
             case .vector:
@@ -176,6 +178,15 @@ public final class Interpreter {
                 if Self.holds(op.aux, values[Int(op.a)], values[Int(op.b)]) {
                     return leave(.lookup, state, UInt64(bitPattern: op.imm))
                 }
+            case .exitIfFlags:
+                guard let condition = FlagCondition(rawValue: op.aux) else { preconditionFailure("exitIfFlags \(op.aux)") }
+                if FlagEvaluation.holds(condition, values[Int(op.a)]) {
+                    return leave(.lookup, state, UInt64(bitPattern: op.imm))
+                }
+            case .raiseIf:
+                if Self.holds(op.aux, values[Int(op.a)], values[Int(op.b)]) {
+                    return leave(UInt32(truncatingIfNeeded: op.imm), state, pc)
+                }
             case .jump: return leave(.lookup, state, UInt64(bitPattern: op.imm))
             case .jumpIndirect: return leave(.lookup, state, UInt64(bitPattern: values[Int(op.a)]))
             case .raise:
@@ -224,7 +235,7 @@ public final class Interpreter {
     @inline(__always)
     private func read(_ global: Int, _ state: UnsafeMutableRawPointer) -> Int64 {
         let field = state + globalOffset[global], type = globalType[global]
-        if type == .i64 || type == .f64 { return field.load(as: Int64.self) }
+        if type == .i64 || type == .f64 || type == .flags { return field.load(as: Int64.self) }
         return switch type.bits {
         case 32: Self.canonical(Int64(field.load(as: Int32.self)), type)
         case 16: Int64(field.load(as: Int16.self))
@@ -235,7 +246,7 @@ public final class Interpreter {
     @inline(__always)
     private func write(_ global: Int, _ value: Int64, _ state: UnsafeMutableRawPointer) {
         let field = state + globalOffset[global], type = globalType[global]
-        if type == .i64 || type == .f64 { return field.storeBytes(of: value, as: Int64.self) }
+        if type == .i64 || type == .f64 || type == .flags { return field.storeBytes(of: value, as: Int64.self) }
         switch type.bits {
         case 32: field.storeBytes(of: Int32(truncatingIfNeeded: value), as: Int32.self)
         case 16: field.storeBytes(of: Int16(truncatingIfNeeded: value), as: Int16.self)

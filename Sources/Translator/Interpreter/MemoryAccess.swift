@@ -2,8 +2,8 @@
 // a soft TLB miss (machines). Faults come back as exit kinds; nothing traps.
 //
 // Plain accesses of up to 8 bytes are single host accesses, so aligned ones are atomic and ordered as on the host
-// (TSO on x86-64). Atomics are the host's. They and reservations always demand natural alignment, as in generated
-// code; plain accesses only if the format says so.
+// (TSO on x86-64). Atomics are the host's. Reservations always demand natural alignment, as in generated code; other accesses only
+// if the format says so.
 
 import CHost
 import IR
@@ -144,7 +144,8 @@ struct MemoryAccess {
                 _ state: UnsafeMutableRawPointer) -> Result {
         let format = MemoryFormat(rawValue: op.aux)
         let access = op.opcode == .loadReserved ? Access.read : Access.write
-        if address & UInt64(format.sizeBytes &- 1) != 0 {
+        let isReservation = op.opcode == .loadReserved || op.opcode == .storeConditional
+        if isReservation || format.requiresAlignment, address & UInt64(format.sizeBytes &- 1) != 0 {
             return Result(value: 0, exit: misaligned(address, access, state))
         }
         var host = address

@@ -17,6 +17,8 @@ public enum StateLayout {
     // MARK: guest registers (the front's globals)
     /// First byte for integer globals; 31 × 8 bytes.
     public static let integerGlobals = 8
+    /// UInt64: where a front with condition codes keeps its global of type `flags`.
+    public static let statusFlags = integerGlobals + 16 * 8
     /// First byte for floating point globals; 32 × 8 bytes.
     public static let floatGlobals = 256
 
@@ -87,8 +89,18 @@ public enum StateLayout {
     public static let size = tlb + tlbModes * tlbCount * tlbEntrySize
 }
 
+extension StateLayout {
+    /// Stores condition codes found in the host's flags register. Async-signal-safe.
+    @inline(__always)
+    public static func storeStatusFlags(_ state: UnsafeMutableRawPointer, eflags: UInt64) {
+        let packed = (eflags & 0xD5 | 2) << 8 | eflags >> 11 & 1
+        state.storeBytes(of: packed, toByteOffset: statusFlags, as: UInt64.self)
+    }
+}
+
 /// Why generated code (or a helper) handed control back to the engine.
 public struct ExitKind: RawRepresentable, Equatable, Sendable {
+    /// The number stored at `StateLayout.exitKind`.
     public let rawValue: UInt32
     /// Nil for numbers that mean nothing.
     @inlinable public init?(rawValue: UInt32) {
@@ -97,6 +109,7 @@ public struct ExitKind: RawRepresentable, Equatable, Sendable {
     }
     @usableFromInline init(_ rawValue: UInt32) { self.rawValue = rawValue }
 
+    /// Nothing has asked to leave.
     public static let none = ExitKind(0)
     /// The unit for `pc` must be found (or made) and entered; also used after a helper changed `pc` or the mode.
     public static let lookup = ExitKind(1)
@@ -104,7 +117,9 @@ public struct ExitKind: RawRepresentable, Equatable, Sendable {
     public static let link = ExitKind(2)
     /// `pc` is the address of the system call instruction.
     public static let systemCall = ExitKind(3)
+    /// `pc` is the address of the breakpoint instruction.
     public static let breakpoint = ExitKind(4)
+    /// `pc` is the address of an instruction that does not exist in this mode.
     public static let illegalInstruction = ExitKind(5)
     /// `exitAddress`, `exitAccess`.
     public static let memoryFault = ExitKind(6)

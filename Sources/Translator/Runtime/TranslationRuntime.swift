@@ -113,6 +113,11 @@ public final class TranslationRuntime: @unchecked Sendable {
 
     /// Guest address of the instruction a host address belongs to. Safe in a signal handler.
     public func guestPC(hostAddress: UInt64) -> UInt64? { cache.guestPC(at: hostAddress) }
+    /// The same, and whether the guest's condition codes are in the host's flags register there; then the handler stores
+    /// them with `StateLayout.storeStatusFlags`.
+    public func guestPosition(hostAddress: UInt64) -> (pc: UInt64, flagsInHost: Bool)? {
+        cache.guestPosition(at: hostAddress)
+    }
 
     /// Where a fault handler sends a thread whose state fields it has filled in.
     public var faultExitAddress: UInt64 {

@@ -84,6 +84,8 @@ extension CodeGenerator {
             let instruction = unit.instructions[next]
             switch instruction.opcode {
             case .dead, .constant: break
+            case .flagsOf where next == emittedFlags: break
+            case .set where instruction.type == .flags: break
             case .truncate, .zeroExtend:
                 guard instruction.a == value, unit.uses[Int(value)] == 1,
                       instruction.opcode == .truncate || unit.instructions[Int(value)].type == .i1 else { return -1 }
@@ -241,7 +243,7 @@ extension CodeGenerator {
         values[Int(value)].location = UInt8(slot)
     }
 
-    private func allocateSpill() -> Int {
+    func allocateSpill() -> Int {
         guard freeSpills != 0 else {
             failed = true
             return 0

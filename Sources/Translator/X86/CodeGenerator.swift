@@ -30,6 +30,8 @@ struct ValuePlace {
         static let constant: UInt8 = 4
         /// A compare that its only user will emit.
         static let deferred: UInt8 = 5
+        /// Condition codes in the host's flags register.
+        static let hostFlags: UInt8 = 6
     }
     var kind: UInt8 = Kind.none
     var location: UInt8 = 0
@@ -46,7 +48,7 @@ struct ValuePlace {
 struct ColdCode {
     enum Kind {
         case loadSlow, storeSlow, pointerSlow, misaligned, exitToPC, canonicalNaN, softFloat, divideByZero, divideMinusOne,
-             resetStack, unboxNaN
+             resetStack, unboxNaN, raise
     }
     var kind: Kind
     /// Where the jump here has its rel32, and where to go back to.
@@ -114,6 +116,20 @@ final class CodeGenerator {
     var currentPC: UInt64 = 0
     var tlbMode = 0
 
+    // Condition codes (ConditionCodes.swift).
+    /// The global of type `flags`, or -1.
+    let flagsGlobal: Int
+    /// The flags value in the host's flags register.
+    var hostFlags = ValueID.none
+    /// The flags value that is the guest's, but lies in the host's flags register only; then it is `hostFlags`.
+    var pendingFlags = ValueID.none
+    /// Who can see it: `uses` of its `set`.
+    var pendingObserver: UInt16 = 0
+    /// Whether the side table's last entry says that the guest's flags are in the host's register.
+    var notedFlagsInHost = false
+    /// The flags operation that is being emitted, or was emitted, with the operation in front of it.
+    var emittedFlags = -1
+
     static let noRegister: UInt8 = 0xFF
     static let pinnableIntegers: [UInt8] = [GPR.rbx, GPR.r8, GPR.r9, GPR.r10, GPR.r11, GPR.r12, GPR.r13, GPR.r14,
                                             GPR.r15, GPR.rdi]
@@ -125,6 +141,7 @@ final class CodeGenerator {
         self.unit = unit
         rules = front.floatRules
         globalCount = front.globals.count
+        flagsGlobal = front.globals.firstIndex { $0.type == .flags } ?? -1
         globalOffset = .allocate(capacity: globalCount)
         globalIsFloat = .allocate(capacity: globalCount)
         globalIsVector = .allocate(capacity: globalCount)
@@ -209,7 +226,7 @@ final class CodeGenerator {
             switch instructions[index].opcode {
             case .instruction: pc = UInt64(bitPattern: instructions[index].imm)
             case .jumpIndirect: looping = true
-            case .jump, .exitIf: if UInt64(bitPattern: instructions[index].imm) <= pc { looping = true }
+            case .jump, .exitIf, .exitIfFlags: if UInt64(bitPattern: instructions[index].imm) <= pc { looping = true }
             default: break
             }
         }
@@ -219,6 +236,10 @@ final class CodeGenerator {
         freeSpills = (1 << UInt32(StateLayout.spillCount)) - 1
         freeVectorSpills = (1 << UInt32(StateLayout.vectorSpillCount)) - 1
         failed = false
+        hostFlags = .none
+        pendingFlags = .none
+        notedFlagsInHost = false
+        emittedFlags = -1
         cold.removeAll(keepingCapacity: true)
         pendingLinks.removeAll(keepingCapacity: true)
         sideTable.removeAll(keepingCapacity: true)
@@ -242,6 +263,8 @@ final class CodeGenerator {
 
     private func emit(_ index: Int) {
         let instruction = unit.instructions[index]
+        if index == emittedFlags { return }
+        if hostFlags != .none || notedFlagsInHost { prepareFlags(index, instruction) }
         switch instruction.opcode {
         case .dead, .fence:
             if instruction.opcode == .fence && instruction.aux & FenceKind.storeLoad.rawValue != 0 {
@@ -263,9 +286,11 @@ final class CodeGenerator {
         case .add, .sub, .and, .or, .xor, .andNot, .shiftLeft, .shiftRightUnsigned, .shiftRightSigned, .rotateLeft,
              .rotateRight, .multiply, .multiplyHighSigned, .multiplyHighUnsigned, .multiplyHighSignedUnsigned,
              .divideSigned, .divideUnsigned, .remainderSigned, .remainderUnsigned:
-            emitBinary(index, instruction)
+            let fused = fusedFlags(index)
+            if fused >= 0 { emitFused(index, instruction, flagsIndex: fused) } else { emitBinary(index, instruction) }
         case .not, .negate, .countLeadingZeros, .countTrailingZeros, .populationCount, .byteSwap:
-            emitUnary(index, instruction)
+            let fused = fusedFlags(index)
+            if fused >= 0 { emitFused(index, instruction, flagsIndex: fused) } else { emitUnary(index, instruction) }
         case .signExtend, .zeroExtend: emitExtend(index, instruction)
         case .truncate: alias(index, of: instruction.a)
         case .compare: emitCompare(index, instruction)
@@ -275,8 +300,16 @@ final class CodeGenerator {
         case .loadReserved: emitLoadReserved(index, instruction)
         case .storeConditional: emitStoreConditional(index, instruction)
         case .atomic: emitAtomic(index, instruction)
-        case .compareExchange, .deposit, .flagsOf, .testFlags, .flagsToBits, .bitsToFlags, .setCarry, .addWithCarry,
-             .subtractWithBorrow, .rotateCarryLeft, .rotateCarryRight, .exitIfFlags, .raiseIf: failed = true
+        case .compareExchange: emitCompareExchange(index, instruction)
+        case .deposit: emitDeposit(index, instruction)
+        case .flagsOf: emitFlagsOf(index, instruction)
+        case .testFlags: emitTestFlags(index, instruction)
+        case .flagsToBits: emitFlagsToBits(index, instruction)
+        case .bitsToFlags: emitBitsToFlags(index, instruction)
+        case .setCarry: emitSetCarry(index, instruction)
+        case .addWithCarry, .subtractWithBorrow, .rotateCarryLeft, .rotateCarryRight: emitWithCarry(index, instruction)
+        case .exitIfFlags: emitExitIfFlags(index, instruction)
+        case .raiseIf: emitRaiseIf(index, instruction)
         case .vector: emitVector(index, instruction)
         case .vectorFromInteger: emitVectorFromInteger(index, instruction)
         case .vectorToInteger: emitVectorToInteger(index, instruction)
@@ -304,10 +337,12 @@ final class CodeGenerator {
     }
 
     /// Notes that code from here on belongs to the current guest instruction.
-    func noteGuestPC() {
+    /// - Parameter flagsInHost: a fault there finds the guest's condition codes in the host's flags register.
+    func noteGuestPC(flagsInHost: Bool = false) {
+        notedFlagsInHost = flagsInHost
         let hostOffset = UInt32(truncatingIfNeeded: asm.at - entry)
-        let guestOffset = UInt32(truncatingIfNeeded: (currentPC &- unit.start) / 2)
-        sideTable.append(hostOffset << 12 | guestOffset & 0xFFF)
+        let guestOffset = UInt32(truncatingIfNeeded: currentPC &- unit.start)
+        sideTable.append(hostOffset << 12 | (flagsInHost ? 0x800 : 0) | guestOffset & 0x7FF)
     }
 
     /// Marks a value as a free re-reading of another.
@@ -321,6 +356,7 @@ final class CodeGenerator {
     private func emitSet(_ index: Int, _ instruction: Instruction) {
         let global = Int(instruction.imm)
         let value = values[Int(instruction.a)].root
+        if global == flagsGlobal { return emitSetFlags(index, value) }
         if globalValue[global] == value && values[Int(value)].kind == ValuePlace.Kind.home
             && Int(values[Int(value)].location) == global {
             consume(value)
@@ -330,7 +366,7 @@ final class CodeGenerator {
         consume(value)
     }
 
-    private func setInteger(_ global: Int, _ value: ValueID) {
+    func setInteger(_ global: Int, _ value: ValueID) {
         retire(global, except: value)
         let host = pin[global]
         if host != Self.noRegister {

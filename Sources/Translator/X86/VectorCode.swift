@@ -91,7 +91,12 @@ extension CodeGenerator {
         }
     }
 
-    private func flagsAreInHost(_ index: Int) { failed = true }
+    /// Whether the host's status flags survive a vector operation.
+    func vectorKeepsFlags(_ instruction: Instruction) -> Bool {
+        guard instruction.type != .flags,
+              let operation = VectorOperation(rawValue: UInt16(truncatingIfNeeded: instruction.imm)) else { return false }
+        return operation.signature.form != .string && thunks.hostHas(operation.signature.needs)
+    }
 
     /// A temporary for the result: that of a dying operand, or a free one.
     private func vectorTarget(_ a: ValueID) -> UInt8 {
