@@ -161,8 +161,8 @@ long guise_fork(void) {
     return pid < 0 ? -errno : pid;
 }
 
-// All signals but the two that the emulator itself needs at any time.
-#define EVERYTHING (~(1ull << (SIGSEGV - 1)) & ~(1ull << (SIGBUS - 1)))
+// All signals but those that the emulator itself needs at any time.
+#define EVERYTHING (~(1ull << (SIGSEGV - 1)) & ~(1ull << (SIGBUS - 1)) & ~(1ull << (SIGFPE - 1)))
 
 struct kernel_sigaction {
     void *handler;
@@ -176,10 +176,10 @@ static void on_signal(int signal, siginfo_t *info, void *context) {
     ucontext_t *uc = context;
     struct guise_thread *t = self;
     uint64_t bit = 1ull << (signal - 1);
-    int is_fault = signal == SIGSEGV || signal == SIGBUS;
+    int is_fault = signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE;
     if (is_fault && info->si_code > 0) {
-        if (guise_fixup_fault(uc)) return;
         if (fault_hook && fault_hook(signal, info, uc)) return;
+        if (signal != SIGFPE && guise_fixup_fault(uc)) return;
         static const char message[] = "guise: internal error: the emulator itself faulted; this is a bug in guise\n";
         guise_syscall(SYS_write, 2, (long)message, sizeof message - 1, 0, 0, 0);
         guise_set_disposition(signal, guise_default, 0);

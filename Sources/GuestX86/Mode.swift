@@ -14,6 +14,7 @@
 //     bit  14    AVX is usable (CR4.OSXSAVE, XCR0)
 //     bit  15    alignment is checked (CPL 3, CR0.AM, EFLAGS.AC)
 //     bit  16    CR0.TS for SSE and AVX: they raise #NM
+//     bit  17    FS is a writable data segment of 4 GiB; bit 18 likewise GS; without meaning in 64-bit code
 //     bits 31:20 number of the code segment (base and limit) in the engine's table; 0 is base 0, limit 4 GiB or 64-bit
 // A 64-bit Linux program has mode word 64-bit | CPL 3 | protected | flat | SSE | AVX.
 
@@ -22,6 +23,7 @@ public struct Mode: Equatable, Sendable {
     public var rawValue: UInt32
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
+    /// Default operand and address size of code.
     public enum CodeSize: UInt32, Sendable { case bits16, bits32, bits64 }
 
     /// Which data TLB loads and stores use.
@@ -45,13 +47,21 @@ public struct Mode: Equatable, Sendable {
     public static let avx: UInt32 = 1 << 14
     public static let alignment: UInt32 = 1 << 15
     public static let noSSE: UInt32 = 1 << 16
+    public static let wideFS: UInt32 = 1 << 17
+    public static let wideGS: UInt32 = 1 << 18
     public static let codeSegmentShift: UInt32 = 20
 
+    /// Size of the code.
     @inline(__always) public var codeSize: CodeSize { CodeSize(rawValue: rawValue & 3) ?? .bits64 }
+    /// 64-bit code.
     @inline(__always) public var is64: Bool { rawValue & 3 == 2 }
+    /// CPL, 0…3.
     @inline(__always) public var privilege: Int { Int(rawValue >> 3 & 3) }
+    /// The data TLB set.
     @inline(__always) public var data: DataAccess { DataAccess(rawValue: rawValue >> 8 & 3) ?? .user }
+    /// Whether a bit of the word is set.
     @inline(__always) public func has(_ bit: UInt32) -> Bool { rawValue & bit != 0 }
+    /// Number of the code segment in the engine's table.
     @inline(__always) public var codeSegment: Int { Int(rawValue >> Self.codeSegmentShift) }
 
     /// Mode of a 64-bit Linux program.

@@ -17,9 +17,12 @@ public final class Unit {
     /// Guest instructions lifted.
     public var guestInstructionCount = 0
 
+    /// Whether the unit has a jump backward or an indirect one, so that it can be part of a loop; filled by `DeadCode`.
+    public var isLooping = false
+
     /// The operations; valid up to `count`.
     public private(set) var instructions: UnsafeMutablePointer<Instruction>
-    /// How often each value is used by a later operation; filled by `eliminateDeadCode`.
+    /// How often each value is used by a later operation; filled by `DeadCode`.
     public private(set) var uses: UnsafeMutablePointer<UInt16>
     public private(set) var count = 0
     public private(set) var capacity: Int
@@ -37,6 +40,7 @@ public final class Unit {
         trapsFloats = other.trapsFloats
         byteLength = other.byteLength
         guestInstructionCount = other.guestInstructionCount
+        isLooping = other.isLooping
         instructions.update(from: other.instructions, count: other.count)
         uses.update(from: other.uses, count: other.count)
         count = other.count

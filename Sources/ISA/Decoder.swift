@@ -3,15 +3,36 @@
 // Each level looks at one run of bits, chosen by the front for the shape of its instruction set. A node with few rows
 // becomes a leaf: a list of (mask, match, row) tried in the order of the rows.
 
-/// A run of bits that one level of the tree looks at.
+/// The bits that one level of the tree looks at: a run, or two.
 public struct DecodeLevel: Sendable {
-    @usableFromInline let shift: UInt32
-    @usableFromInline let mask: UInt32
+    @usableFromInline let shift: UInt32, mask: UInt32
+    /// The second run's; its bits lie above those of the first in the index.
+    @usableFromInline let shift2: UInt32, mask2: UInt32
     /// Bits `high` down to `low` of the word.
-    public init(_ high: Int, _ low: Int) {
-        shift = UInt32(low)
-        mask = (1 << UInt32(high - low + 1)) - 1
+    public init(_ high: Int, _ low: Int) { self.init(high, low, and: 0, 0, width: 0) }
+
+    /// Bits `high` down to `low`, and above them in the index bits `high2` down to `low2`.
+    public init(_ high: Int, _ low: Int, and high2: Int, _ low2: Int) {
+        self.init(high, low, and: high2, low2, width: high2 - low2 + 1)
     }
+
+    private init(_ high: Int, _ low: Int, and high2: Int, _ low2: Int, width: Int) {
+        let first = UInt32(high - low + 1)
+        shift = UInt32(low)
+        mask = (1 << first) - 1
+        // Shifted as a 64-bit word, so that the second run may lie anywhere.
+        shift2 = UInt32(low2) + 32 - first
+        mask2 = ((1 << UInt32(width)) - 1) << first
+    }
+
+    /// The bits of a word this level looks at, together.
+    @inlinable @inline(__always)
+    func index(_ word: UInt32) -> UInt32 {
+        word >> shift & mask | UInt32(truncatingIfNeeded: (UInt64(word) << 32) >> UInt64(shift2)) & mask2
+    }
+
+    /// How many values the index has.
+    var width: Int { Int(mask | mask2) + 1 }
 }
 
 /// An array that only grows, in raw memory: filled at start, read without checks afterwards.
@@ -100,7 +121,7 @@ struct DecodeTree: @unchecked Sendable {
         var node = root
         while node >= 0 {
             let level = levels.elements[Int(node & (1 << DecodeTree.levelBits - 1))]
-            node = nodes.elements[Int(node >> DecodeTree.levelBits) + Int(word >> level.shift & level.mask)]
+            node = nodes.elements[Int(node >> DecodeTree.levelBits) + Int(level.index(word))]
         }
         var candidate = candidates.elements + Int(~node)
         while word & candidate.pointee.mask != candidate.pointee.match { candidate += 1 }
@@ -117,27 +138,26 @@ struct DecodeTree: @unchecked Sendable {
         for index in indices { fixed &= rows[Int(index)].mask }
         var choice = unused.trailingZeroBitCount
         for level in 0..<levels.count where unused >> level & 1 != 0 {
-            let bits = levels.elements[level].mask << levels.elements[level].shift
-            if fixed & bits == bits {
+            // All ones where the rows fix what the level looks at.
+            if Int(levels.elements[level].index(fixed)) == levels.elements[level].width - 1 {
                 choice = level
                 break
             }
         }
-        let shift = levels.elements[choice].shift, mask = levels.elements[choice].mask
-        let width = Int(mask) + 1
+        let level = levels.elements[choice], width = level.width
         let table = nodes.count
         nodes.append(repeating: ~0, count: width)
         // Counting sort of the rows into the children; a row with free bits at this level goes to several of them.
         withUnsafeTemporaryAllocation(of: UInt16.self, capacity: width + 1) { starts in
             starts.initialize(repeating: 0)
             for index in indices {
-                Self.eachChild(rows[Int(index)], shift, mask) { starts[$0 + 1] &+= 1 }
+                Self.eachChild(rows[Int(index)], level) { starts[$0 + 1] &+= 1 }
             }
             for child in 0..<width { starts[child + 1] &+= starts[child] }
             let total = Int(starts[width])
             withUnsafeTemporaryAllocation(of: UInt16.self, capacity: total) { sorted in
                 for index in indices {
-                    Self.eachChild(rows[Int(index)], shift, mask) {
+                    Self.eachChild(rows[Int(index)], level) {
                         sorted[Int(starts[$0])] = index
                         starts[$0] &+= 1
                     }
@@ -167,11 +187,11 @@ struct DecodeTree: @unchecked Sendable {
         return ~Int32(first)
     }
 
-    /// Calls `body` with every value of the bits (word >> shift) & mask that the row's words can have.
+    /// Calls `body` with every index that the row's words can have at a level.
     @inline(__always)
-    private static func eachChild(_ row: Row, _ shift: UInt32, _ mask: UInt32, _ body: (Int) -> Void) {
-        let free = ~(row.mask >> shift) & mask
-        let fixed = row.match >> shift & mask
+    private static func eachChild(_ row: Row, _ level: DecodeLevel, _ body: (Int) -> Void) {
+        let free = ~level.index(row.mask) & UInt32(level.width - 1)
+        let fixed = level.index(row.match) & ~free
         var subset: UInt32 = 0
         repeat {
             body(Int(fixed | subset))

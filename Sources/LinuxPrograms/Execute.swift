@@ -14,7 +14,7 @@ struct Continuation {
     /// AT_EXECFN, and the name for /proc/self/exe.
     var path: [UInt8]
     var executable: [UInt8]
-    /// Signals whose state the host cannot keep because the emulator needs them: SIGSEGV and SIGBUS.
+    /// Signals whose state the host cannot keep because the emulator needs them: `SignalSet.reserved`.
     var blocked: UInt64
     var ignored: UInt64
     var personality: UInt64
@@ -226,7 +226,7 @@ extension GuestThread {
         let guest = process.paths.guestName(Array(host.utf8))
         var c = Continuation(file: program.file, path: program.path, executable: guest, options: process.options)
         c.blocked = state.pointee.blocked & SignalSet.reserved
-        for signal in [Int(SIGSEGV), Int(SIGBUS)] where actions[signal].handler == 1 { c.ignored |= SignalSet.bit(signal) }
+        for signal in SignalSet.reservedSignals.map(Int.init) where actions[signal].handler == 1 { c.ignored |= SignalSet.bit(signal) }
         c.personality = process.personality
         let l = process.limits
         c.addressLimits = [l.addressSpace.soft, l.addressSpace.hard, l.data.soft, l.data.hard]
@@ -268,15 +268,15 @@ extension GuestThread {
         }
     }
 
-    /// A host program gets the two reserved signals as the guest had them.
+    /// A host program gets the reserved signals as the guest had them.
     private func restoreReserved() {
-        for signal in [Int(SIGSEGV), Int(SIGBUS)] where actions[signal].handler == 1 {
+        for signal in SignalSet.reservedSignals.map(Int.init) where actions[signal].handler == 1 {
             guise_set_disposition(Int32(signal), Int32(guise_ignore.rawValue), 0)
         }
     }
 
     private func catchReserved() {
-        for signal in [SIGSEGV, SIGBUS] { guise_set_disposition(signal, Int32(guise_catch.rawValue), 0) }
+        for signal in SignalSet.reservedSignals { guise_set_disposition(signal, Int32(guise_catch.rawValue), 0) }
     }
 }
 

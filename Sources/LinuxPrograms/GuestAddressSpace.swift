@@ -28,8 +28,8 @@ struct GuestRegion {
     var protection: PageProtection
     var kind: Kind
 
-    /// What /proc/self/maps calls the region when the host does not know.
-    enum Kind: UInt8 { case plain, heap, stack, trampoline }
+    /// What /proc/self/maps calls the region when the host does not know; `shared` mappings may change from elsewhere.
+    enum Kind: UInt8 { case plain, heap, stack, trampoline, shared }
 }
 
 /// Regions of one guest process, sorted by address, behind a lock. Callers hold the lock across the host call that
@@ -153,6 +153,28 @@ final class GuestAddressSpace {
             top = min(top, regions[i].start)
         }
     }
+
+    // MARK: Pages with translated code
+
+    /// Takes write permission for a page away on the host, because code is made from it; false when the guest has none.
+    func withholdWriting(_ page: UInt64) -> Bool {
+        lock.withLock {
+            guard let region = regionLocked(at: page), region.protection.contains(.write) else { return false }
+            return hostCall(.mprotect, Int(bitPattern: UInt(page)), Int(pageSize), Int(PROT_READ)) == 0
+        }
+    }
+
+    /// Gives a page the protection that the guest set; whether that allows writing. Also called by fault handlers, for
+    /// faults of the guest or of a copy into its memory: nobody copies with the lock held.
+    func grantWriting(_ page: UInt64) -> Bool {
+        lock.withLock {
+            guard let region = regionLocked(at: page), region.protection.contains(.write) else { return false }
+            return hostCall(.mprotect, Int(bitPattern: UInt(page)), Int(pageSize), region.protection.hostValue) == 0
+        }
+    }
+
+    /// Whether a page belongs to a shared mapping.
+    func isShared(_ page: UInt64) -> Bool { region(at: page)?.kind == .shared }
 
     // MARK: Changes (the caller holds the lock)
 

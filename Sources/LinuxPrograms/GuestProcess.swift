@@ -53,7 +53,7 @@ final class GuestProcess {
         paths = GuestPaths(root: options.root, crossRoot: options.root.isEmpty ? abi.crossRoot : "")
         log = CallLog(specification: options.log)
         log?.hide(in: descriptors)
-        engine = try options.makeEngine(space, log: log)
+        engine = try options.makeEngine(abi, space, log: log)
     }
 
     private enum Layout {

@@ -66,7 +66,7 @@ final class GuestThread {
             case .interrupted: break
             case .breakpoint:
                 fault(SIGTRAP, code: 1, address: abi.programCounter(registers)) // TRAP_BRKPT
-            case .illegalInstruction:
+            case .illegalInstruction, .exception:
                 fault(SIGILL, code: 1, address: abi.programCounter(registers)) // ILL_ILLOPC
             case .misaligned(let address):
                 fault(SIGBUS, code: 1, address: address) // BUS_ADRALN

@@ -163,7 +163,7 @@ public final class MachineCPU: Savable, @unchecked Sendable {
     public func run() -> MachineExit {
         guise_store32(requests + Request.running, 1)
         defer { guise_store32(requests + Request.running, 0) }
-        var pendingLink: UInt32 = .max
+        var link = PendingExit.none
         while true {
             if guise_load32(state + StateLayout.exitRequest) != 0 {
                 guise_store32(state + StateLayout.exitRequest, 0)
@@ -171,7 +171,7 @@ public final class MachineCPU: Savable, @unchecked Sendable {
                 if guise_exchange32(requests + Request.trim, 0) != 0 { context.trim() }
                 if guise_exchange32(requests + Request.kick, 0) != 0 { return .kicked }
                 if riscv.takeInterrupt() {
-                    pendingLink = .max
+                    link = .none
                     clearReservation()
                 }
             }
@@ -179,27 +179,26 @@ public final class MachineCPU: Savable, @unchecked Sendable {
             let seen = context.epoch
             let mode = riscv.mode.rawValue
             tlb.updateSalt()
-            var identity: UInt32 = 0
-            let unit: UnitIndex
-            do throws(TranslationFailure) {
-                unit = try find(start, mode, &identity, seen)
-            } catch {
-                pendingLink = .max
-                continue
-            }
-            if unit == .noUnit { // the fetch trapped
-                pendingLink = .max
-                if let exit = trapLoop(start) { return exit }
-                continue
-            }
-            if pendingLink != .max {
-                context.link(pendingLink, to: unit, identity: identity, seen: seen)
-                pendingLink = .max
+            guard context.arrive(seen: seen) else { continue }
+            if link.isNone, let code = context.remembered(start) {
+                link = context.run(code, seen: seen)
             } else {
-                context.remember(unit, seen: seen)
+                let unit: UnitIndex
+                do throws(TranslationFailure) {
+                    unit = try find(start, mode, link, seen)
+                } catch {
+                    context.depart()
+                    continue
+                }
+                if unit == .noUnit { // the fetch trapped
+                    context.depart()
+                    link = .none
+                    if let exit = trapLoop(start) { return exit }
+                    continue
+                }
+                link = context.run(unit, seen: seen)
             }
-            guard context.enter(unit, seen: seen) else { continue }
-            if let exit = afterExit(&pendingLink) { return exit }
+            if let exit = afterExit() { return exit }
         }
     }
 
@@ -256,31 +255,37 @@ public final class MachineCPU: Savable, @unchecked Sendable {
     /// Mode bits that change what an instruction fetch may reach: privilege and paging.
     private static let viewMask: UInt32 = 3 << 3 | 1 << 9
 
-    /// Finds or makes the unit at an address; `.noUnit` when fetching trapped.
-    private func find(_ start: UInt64, _ mode: UInt32, _ identity: inout UInt32,
+    /// Finds or makes the unit at an address and connects it to the link that led here; `.noUnit` when fetching trapped.
+    private func find(_ start: UInt64, _ mode: UInt32, _ link: PendingExit,
                       _ seen: UInt32) throws(TranslationFailure) -> UnitIndex {
         guard let (first, physicalPage) = try page(start, mode) else { return .noUnit }
-        identity = first
         let ram = engine.ram
         let offset = start & 0xFFF
         guard let bytes = ram.pointer(GuestPhysical(physicalPage + offset), length: 4096 - offset) else { return .noUnit }
         if offset == 0xFFE && bytes.load(as: UInt8.self) & 3 == 3 {
-            return try findStraddling(start, mode, first, physicalPage, bytes, seen)
+            let unit = try findStraddling(start, mode, first, physicalPage, bytes, seen)
+            if unit != .noUnit { context.connect(link, to: unit, identity: first, seen: seen) }
+            return unit
         }
         let known = context.existing(start: start, context: first, mode: mode)
-        if known != .noUnit { return known }
+        if known != .noUnit {
+            context.connect(link, to: known, identity: first, seen: seen)
+            return known
+        }
         engine.protectCode(physicalPage: physicalPage)
         let code = GuestCode(bytes: bytes, available: Int(4096 - offset))
         let unit = try context.unit(start: start, mode: mode, context: first, page: physicalPage >> 12, code: code,
                                     limit: 64, seen: seen, second: nil)
-        return try verified(unit, physicalPage, bytes)
+        try verify(unit, physicalPage, bytes)
+        context.connect(link, to: unit, identity: first, seen: seen)
+        return unit
     }
 
     /// A unit whose bytes were written while it was translated is dropped again.
-    private func verified(_ unit: UnitIndex, _ physicalPage: UInt64,
-                          _ bytes: UnsafeRawPointer) throws(TranslationFailure) -> UnitIndex {
+    private func verify(_ unit: UnitIndex, _ physicalPage: UInt64,
+                        _ bytes: UnsafeRawPointer) throws(TranslationFailure) {
         let index = Int((physicalPage - engine.ram.start.value) >> 12)
-        if engine.ram.codePages[index] != 0 && context.matches(unit, bytes) { return unit }
+        if engine.ram.codePages[index] != 0 && context.matches(unit, bytes) { return }
         engine.runtime.invalidate(start: physicalPage, length: 4096)
         throw .flushed
     }
@@ -317,19 +322,9 @@ public final class MachineCPU: Savable, @unchecked Sendable {
     }
 
     /// Sorts out why generated code was left; nil to go on.
-    private func afterExit(_ pendingLink: inout UInt32) -> MachineExit? {
+    private func afterExit() -> MachineExit? {
         let kind = ExitKind(rawValue: state.load(fromByteOffset: StateLayout.exitKind, as: UInt32.self)) ?? .lookup
-        if state.load(fromByteOffset: StateLayout.helperExit, as: UInt32.self) != 0 {
-            state.storeBytes(of: 0, toByteOffset: StateLayout.helperExit, as: UInt32.self)
-            if kind != .lookup {
-                let hostPC = state.load(fromByteOffset: StateLayout.exitHostPC, as: UInt64.self)
-                riscv.pc = engine.runtime.guestPC(hostAddress: hostPC &- 1) ?? riscv.pc
-            }
-        }
         switch kind {
-        case .link:
-            pendingLink = state.load(fromByteOffset: StateLayout.exitLink, as: UInt32.self)
-            riscv.pc = context.linkTarget(pendingLink)
         case .systemCall:
             if suppliesSBI && riscv.callCause == .supervisorCall {
                 riscv.pc &+= 4

@@ -63,7 +63,8 @@ final class GeneratedCode {
         generator = CodeGenerator(front: front, unit: Unit(capacity: 1), thunks: thunks,
                                   options: CodeGeneratorOptions(identityMemory: identity,
                                                                 registersInMemory: pinned.isEmpty))
-        position = (thunks.end - cache.writable + 63) & ~63
+        cache.reserveStart(thunks.end - cache.writable)
+        position = cache.offset(ofChunk: 0)
         FaultHandler.install
     }
 
@@ -76,20 +77,14 @@ final class GeneratedCode {
         let start = cache.writable + position
         guard generator.generate(at: start, tlbMode: 0, entryCheck: nil) else { return nil }
         let end = generator.asm.at
-        generator.emitLinkStubs(firstLink: 0, cache: cache, unitIndex: 0)
+        generator.emitLinkStubs(firstLink: 0, cache: cache)
         let length = generator.asm.at - start
         let tableStart = (position + length + 3) & ~3
-        let table = UnsafeMutableRawPointer(cache.writable + tableStart)
-        for (index, entry) in generator.sideTable.enumerated() {
-            table.storeBytes(of: entry, toByteOffset: index * 4, as: UInt32.self)
-        }
+        generator.copySideTable(to: cache.writable + tableStart)
         (cache.units + 0).initialize(to: UnitRecord(
-            start: unit.start, context: 0, mode: 0, codeOffset: UInt32(position), codeLength: UInt32(length),
-            sideTableCount: UInt32(generator.sideTable.count), guestByteLength: 0, firstLink: 0, linkCount: 0,
-            incoming: .max, pageNext: .noUnit, dead: 0, contentHash: 0))
-        for granule in position / CodeCache.granule...(position + length) / CodeCache.granule {
-            cache.granuleOwner[granule] = 1
-        }
+            start: unit.start, contentHash: 0, context: 0, mode: 0, codeOffset: UInt32(position),
+            codeLength: UInt32(length), sideTableCount: UInt16(generator.sideTable.count), guestByteLength: 0))
+        cache.unitCounts[0] = 1
         return (start, end - start)
     }
 

@@ -80,7 +80,8 @@ import Testing
             names[thunks.slowPointer(sizeLog2: size) - origin] = "slowPointer\(8 << size)"
         }
         for constant in FloatConstant.allCases { names[thunks.constant(constant) - origin] = "\(constant)" }
-        for link in code.generator.pendingLinks {
+        for index in 0..<code.generator.pendingLinks.count {
+            let link = code.generator.pendingLinks[index]
             let displacement = UnsafeRawPointer(link.patch).loadUnaligned(as: Int32.self)
             names[link.patch - origin + 4 + Int(displacement)] = "link(0x" + String(link.target, radix: 16) + ")"
         }

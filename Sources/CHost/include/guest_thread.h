@@ -10,7 +10,7 @@ enum { guise_restart = -512 };
 struct guise_thread {
     /// Signals caught and not yet delivered; bit n-1 for signal n. While it is not 0 the host blocks all signals.
     uint64_t pending;
-    /// SIGSEGV/SIGBUS that were sent (not caused) while the guest blocks them; the host never blocks these two.
+    /// SIGSEGV, SIGBUS and SIGFPE that were sent (not caused) while the guest blocks them; the host never blocks these.
     uint64_t held;
     /// The guest's signal mask as the guest sees it.
     uint64_t blocked;

@@ -89,7 +89,7 @@ public final class PCIHostBridge: @unchecked Sendable {
 
     // MARK: Accesses, lock held
 
-    fileprivate func readConfig(_ offset: UInt64, _ size: Int) -> UInt64 {
+    func readConfig(_ offset: UInt64, _ size: Int) -> UInt64 {
         guard let (function, register) = configTarget(offset) else { return allOnes(size) }
         if size == 8 {
             let low = function.readConfig(offset: register, size: 4)
@@ -98,7 +98,7 @@ public final class PCIHostBridge: @unchecked Sendable {
         return UInt64(function.readConfig(offset: register, size: size))
     }
 
-    fileprivate func writeConfig(_ offset: UInt64, _ size: Int, _ value: UInt64) {
+    func writeConfig(_ offset: UInt64, _ size: Int, _ value: UInt64) {
         guard let (function, register) = configTarget(offset) else { return }
         if size == 8 {
             function.writeConfig(offset: register, size: 4, value: UInt32(truncatingIfNeeded: value))

@@ -12,6 +12,7 @@ public struct X86Instruction {
     public var addressSize: UInt8 = 8
 
     // MARK: prefixes
+    /// F0.
     public var hasLock = false
     /// F3 and F2 as written, whether mandatory or repeat prefix; the last one wins.
     public var hasRep = false
@@ -27,15 +28,17 @@ public struct X86Instruction {
     public var isVEX = false
     /// VEX.L: 256 bits.
     public var l = false
-    /// VEX.vvvv, already inverted; 0 when unused.
+    /// VEX.vvvv, already inverted: the register number; 0 when unused.
     public var vvvv: UInt8 = 0
 
     // MARK: ModRM, SIB, displacement, immediates
+    /// The opcode byte behind prefixes and escapes.
     public var opcode: UInt8 = 0
+    /// Whether a ModRM byte was there.
     public var hasModRM = false
     /// 3 means that rm is a register.
     public var mod: UInt8 = 0
-    /// With REX.R / REX.B (or VEX) added: 0…15.
+    /// With REX.R / REX.B (or VEX) added: 0…15; segment, MMX and x87 registers 0…7. An opcode register (`Zv`) is in `rm`.
     public var reg: UInt8 = 0
     public var rm: UInt8 = 0
     /// Memory operand: base and index register or -1; scale 0…3. A RIP-relative operand has `isRIPRelative`.
@@ -44,9 +47,10 @@ public struct X86Instruction {
     public var index: Int8 = -1
     public var scale: UInt8 = 0
     public var isRIPRelative = false
-    /// Sign-extended.
+    /// Sign-extended. For Ob and Ov, which have no ModRM, the whole offset, zero-extended.
     public var displacement: Int64 = 0
-    /// The immediate as its operand code says (Ib and Iz sign-extended to 64 bits); for Ap the offset.
+    /// The immediate as its operand code says: Ibs, Iz, Jb, Jz sign-extended to 64 bits; Ib, Iw zero-extended; Iv as wide as
+    /// the operand, sign-extended; for Ap the offset.
     public var immediate: Int64 = 0
     /// A second immediate: the selector of Ap, the level of ENTER, is4 of VEX.
     public var immediate2: Int64 = 0

@@ -55,5 +55,7 @@ public enum X86Global {
     public static func ymmHigh(_ number: Int) -> Int { 41 + number }
     /// Global of MMXn's physical register n, i64.
     public static func mmx(_ number: Int) -> Int { 57 + number }
-    public static let count = 65
+    /// EFLAGS without the status flags and DF, i32 (`SystemLayout.eflags`).
+    public static let eflags = 65
+    public static let count = 66
 }

@@ -1,8 +1,32 @@
 // Backward liveness in one pass: removes register writes that are overwritten before anything could see them, and values
 // nobody uses; counts the uses of the rest for the code generator.
 
-/// Removes dead register writes and dead values, and fills `unit.uses`.
+/// Removes dead register writes and dead values, and fills `unit.uses` and `unit.isLooping`.
 public enum DeadCode {
+    /// What the pass does with an opcode.
+    private enum Class {
+        static let plain: UInt8 = 0, effect: UInt8 = 1, barrier: UInt8 = 2, exit: UInt8 = 3, instruction: UInt8 = 4
+        static let set: UInt8 = 5, get: UInt8 = 6, dead: UInt8 = 7, access: UInt8 = 8, vector: UInt8 = 9
+    }
+
+    /// The class of every opcode, by raw value. SAFETY: written once, never freed.
+    nonisolated(unsafe) private static let classes: UnsafePointer<UInt8> = {
+        let table = UnsafeMutablePointer<UInt8>.allocate(capacity: 256)
+        table.initialize(repeating: Class.plain, count: 256)
+        for opcode in Opcode.allCases {
+            table[Int(opcode.rawValue)] = switch opcode {
+            case .dead: Class.dead
+            case .set: Class.set
+            case .get: Class.get
+            case .instruction: Class.instruction
+            case .jump, .exitIf, .exitIfFlags: Class.exit
+            case .vector: Class.vector
+            default: opcode.onlyFaults ? Class.access : opcode.isBarrier ? Class.barrier : opcode.hasEffect ? Class.effect : Class.plain
+            }
+        }
+        return UnsafePointer(table)
+    }()
+
     /// As below, with no global pinned.
     public static func eliminate(_ unit: Unit, globalCount: Int) {
         withUnsafeTemporaryAllocation(of: Bool.self, capacity: max(1, globalCount)) { none in
@@ -19,8 +43,11 @@ public enum DeadCode {
     ///   - globalCount: how many globals the front has; at most 256.
     ///   - pinned: for each global, whether writing it is free (it lives in a host register).
     public static func eliminate(_ unit: Unit, globalCount: Int, pinned: UnsafePointer<Bool>) {
-        let instructions = unit.instructions, uses = unit.uses
+        let instructions = unit.instructions, uses = unit.uses, classes = classes
         uses.update(repeating: 0, count: unit.count)
+        // The least target of the exits of the instruction that the pass is in.
+        var target = UInt64.max
+        var isLooping = false
         // overwritten[g] = generation in which a later write with no barrier between was seen.
         withUnsafeTemporaryAllocation(of: UInt32.self, capacity: max(1, globalCount)) { overwritten in
             overwritten.initialize(repeating: 0)
@@ -29,70 +56,84 @@ public enum DeadCode {
             var flagsOverwritten = false, flagsObserver = UInt16(0)
             var index = unit.count - 1
             while index >= 0 {
-                let instruction = instructions[index]
-                let opcode = instruction.opcode
-                switch opcode {
-                case .dead:
-                    index -= 1
+                let instruction = instructions + index
+                defer { index -= 1 }
+                switch classes[Int(instruction.pointee.opcode.rawValue)] {
+                case Class.dead: continue
+                case Class.instruction:
+                    isLooping = isLooping || target <= UInt64(bitPattern: instruction.pointee.imm)
+                    target = .max
                     continue
-                case .set where instruction.type == .flags:
+                case Class.set where instruction.pointee.type == .flags:
                     if flagsOverwritten && flagsObserver == 0 {
-                        instructions[index].opcode = .dead
-                        index -= 1
+                        instruction.pointee.opcode = .dead
                         continue
                     }
                     uses[index] = flagsOverwritten ? flagsObserver : Self.alwaysObserved
                     flagsOverwritten = true
                     flagsObserver = 0
-                case .set:
-                    let global = Int(instruction.imm)
+                case Class.set:
+                    let global = Int(instruction.pointee.imm)
                     if overwritten[global] == generation {
                         // Nobody sees this write. But if the value is used later, the guest's own choice of register
                         // is the best place to keep it, as long as the register costs nothing to write.
-                        var kept = instruction.a
+                        var kept = instruction.pointee.a
                         if uses[Int(kept)] == 0 {
                             let source = instructions[Int(kept)]
                             if source.opcode == .signExtend, source.type == .i64 { kept = source.a }
                         }
                         if pinned[global], uses[Int(kept)] > 0, instructions[Int(kept)].opcode != .constant {
-                            instructions[index].a = kept
+                            instruction.pointee.a = kept
                             uses[Int(kept)] &+= 1
                         } else {
-                            instructions[index].opcode = .dead
+                            instruction.pointee.opcode = .dead
                         }
-                        index -= 1
                         continue
                     }
                     overwritten[global] = generation
-                case .get:
+                case Class.get:
                     if uses[index] == 0 {
-                        instructions[index].opcode = .dead
+                        instruction.pointee.opcode = .dead
                     } else {
-                        overwritten[Int(instruction.imm)] = 0
-                        if instruction.type == .flags { flagsOverwritten = false }
+                        overwritten[Int(instruction.pointee.imm)] = 0
+                        if instruction.pointee.type == .flags { flagsOverwritten = false }
                     }
-                    index -= 1
                     continue
-                default:
-                    let onlyFaults = unit.onlyFaults(instruction)
-                    if opcode.isBarrier || onlyFaults {
-                        generation &+= 1
-                        if !onlyFaults {
-                            flagsOverwritten = false
-                        } else if flagsObserver == 0 {
-                            flagsObserver = UInt16(truncatingIfNeeded: min(index, Int(Self.alwaysObserved) - 1))
-                        }
-                    } else if uses[index] == 0, !instruction.hasEffect {
-                        instructions[index].opcode = .dead
-                        index -= 1
+                case Class.plain:
+                    if uses[index] == 0 {
+                        instruction.pointee.opcode = .dead
                         continue
                     }
+                case Class.vector:
+                    if unit.trapsFloats, instruction.pointee.hasEffect {
+                        generation &+= 1
+                        if flagsObserver == 0 {
+                            flagsObserver = UInt16(truncatingIfNeeded: min(index, Int(Self.alwaysObserved) - 1))
+                        }
+                    } else if uses[index] == 0, !instruction.pointee.hasEffect {
+                        instruction.pointee.opcode = .dead
+                        continue
+                    }
+                case Class.access:
+                    generation &+= 1
+                    if flagsObserver == 0 {
+                        flagsObserver = UInt16(truncatingIfNeeded: min(index, Int(Self.alwaysObserved) - 1))
+                    }
+                case Class.exit:
+                    generation &+= 1
+                    flagsOverwritten = false
+                    target = min(target, UInt64(bitPattern: instruction.pointee.imm))
+                case Class.barrier:
+                    generation &+= 1
+                    flagsOverwritten = false
+                    if instruction.pointee.opcode == .jumpIndirect { isLooping = true }
+                default: break
                 }
-                if instruction.a != .none { uses[Int(instruction.a)] &+= 1 }
-                if instruction.b != .none { uses[Int(instruction.b)] &+= 1 }
-                if instruction.c != .none { uses[Int(instruction.c)] &+= 1 }
-                index -= 1
+                if instruction.pointee.a != .none { uses[Int(instruction.pointee.a)] &+= 1 }
+                if instruction.pointee.b != .none { uses[Int(instruction.pointee.b)] &+= 1 }
+                if instruction.pointee.c != .none { uses[Int(instruction.pointee.c)] &+= 1 }
             }
         }
+        unit.isLooping = isLooping || target <= unit.start
     }
 }

@@ -1,6 +1,8 @@
 // What one guest architecture fixes about Linux: numbers, layouts, bits. Everything else is shared.
 // A new architecture is one more type with this protocol and one row in `linuxABIs`.
 
+import TranslatedCPU
+
 /// Arguments of a system call.
 struct CallArguments {
     var a0: UInt64 = 0, a1: UInt64 = 0, a2: UInt64 = 0, a3: UInt64 = 0, a4: UInt64 = 0, a5: UInt64 = 0
@@ -68,6 +70,8 @@ struct SignalFrame {
 
 /// The ABI of Linux on one guest architecture.
 protocol LinuxABI {
+    /// The architecture for the engine.
+    func makeArchitecture() -> ProgramArchitecture
     /// uname's machine.
     var machine: String { get }
     /// AT_PLATFORM, or nil.

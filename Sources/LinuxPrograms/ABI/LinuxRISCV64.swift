@@ -5,6 +5,7 @@
 
 import Glibc
 import GuestRISCV
+import TranslatedCPU
 
 /// Register file offsets of the riscv64 front: x[n] at 8n, f[n] at 256 + 8n, pc at 512; fcsr through RISCVState.
 private enum Offset {
@@ -14,6 +15,7 @@ private enum Offset {
 }
 
 struct LinuxRISCV64: LinuxABI {
+    func makeArchitecture() -> ProgramArchitecture { .riscv64() }
     let machine = "riscv64"
     let platform: String? = nil
     let elfMachine: UInt16 = 243

@@ -1,5 +1,5 @@
 // Signal calls. The guest's mask and dispositions are the host's too, so that the kernel blocks, queues, ignores, stops
-// and restarts by itself; only SIGSEGV and SIGBUS stay with the emulator, which keeps the guest's wishes in `actions`.
+// and restarts by itself; only SIGSEGV, SIGBUS and SIGFPE stay with the emulator, which keeps the guest's wishes in `actions`.
 
 import CHost
 import Glibc
@@ -74,7 +74,7 @@ extension GuestThread {
         guard let wanted = Guest.load(address, as: UInt64.self) else { return failure(EFAULT) }
         let mask = wanted & ~SignalSet.unblockable
         if state.pointee.held & ~mask != 0 {
-            // A sent SIGSEGV/SIGBUS that this mask lets through.
+            // A sent signal that this mask lets through.
             temporaryMask = mask
             let ready = state.pointee.held & ~mask
             state.pointee.held &= ~ready

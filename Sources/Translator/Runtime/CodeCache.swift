@@ -1,9 +1,10 @@
 // The memory generated code lives in: shared pages mapped twice, writable and executable, never both at one address.
 // No descriptor is kept: in user mode the descriptor table is the guest's, and so is RLIMIT_FSIZE.
 //
-// Each translating thread takes a chunk and appends units to it, so threads translate without waiting for each other.
-// Beside the code: fixed-size records of units and links, and a map from code address to unit for fault handlers. All of
-// it is raw memory, readable from a signal handler.
+// Each translating thread takes a chunk and appends units to it, so threads translate without waiting for each other. A
+// chunk comes with a stretch of the unit records and of the link records, so that those need no lock either: the index of
+// a record names its chunk, and the units of a chunk are in the order of their code, which is how a fault handler finds
+// the unit of an address. All of it is raw memory, readable from a signal handler.
 
 import CHost
 import Glibc
@@ -13,26 +14,23 @@ import Host
 struct UnitRecord {
     /// Guest address of the first instruction.
     var start: UInt64
+    /// Hash of the guest bytes, to find changed code at an instruction fence.
+    var contentHash: UInt64
     /// Identity of the guest page mapping (machines) or 0 (programs).
     var context: UInt32
     var mode: UInt32
     /// Offset of the entry point in the cache, and bytes of code up to the side table.
     var codeOffset: UInt32
     var codeLength: UInt32
-    /// Number of side table entries; the table follows the code, 4-byte aligned.
-    var sideTableCount: UInt32
-    var guestByteLength: UInt32
-    /// Links leaving this unit: consecutive indices.
-    var firstLink: UInt32
-    var linkCount: UInt32
     /// Head of the list of links that jump here.
-    var incoming: UInt32
+    var incoming: UInt32 = .max
     /// Next unit in the same guest page.
-    var pageNext: UInt32
+    var pageNext: UInt32 = .noUnit
+    /// Number of side table entries; the table follows the code, 4-byte aligned.
+    var sideTableCount: UInt16
+    var guestByteLength: UInt16
     /// Non-zero once invalidated.
-    var dead: UInt32
-    /// Hash of the guest bytes, to find changed code at an instruction fence.
-    var contentHash: UInt64
+    var dead: UInt32 = 0
 }
 
 /// A direct jump out of a unit, which can be patched to its target's entry.
@@ -40,15 +38,26 @@ struct LinkRecord {
     var target: UInt64
     /// Cache offset of the rel32 to patch.
     var patchOffset: UInt32
-    /// Cache offset of the stub it leads to while unlinked.
-    var stubOffset: UInt32
-    /// Cache offset of the imm32 of a cross-page stub's page check, or 0.
-    var pageCheckOffset: UInt32
-    var source: UInt32
+    /// Cache offset of the stub it leads to while unlinked; `hasPageCheck` is set for a stub that verifies the target's page.
+    private var stub: UInt32
     /// Unit linked to, or `UnitIndex.none`.
-    var destination: UInt32
+    var destination: UInt32 = .noUnit
     /// Next link with the same destination.
-    var nextIncoming: UInt32
+    var nextIncoming: UInt32 = .max
+
+    private static let checkBit: UInt32 = 1 << 31
+    /// How far before the rel32 the imm32 of a page check lies.
+    static let pageCheckDistance: UInt32 = 7
+
+    init(target: UInt64, patchOffset: UInt32, stubOffset: UInt32, hasPageCheck: Bool) {
+        self.target = target
+        self.patchOffset = patchOffset
+        stub = stubOffset | (hasPageCheck ? Self.checkBit : 0)
+    }
+
+    var stubOffset: UInt32 { stub & ~Self.checkBit }
+    /// Cache offset of the imm32 of a cross-page stub's page check, or 0.
+    var pageCheckOffset: UInt32 { stub & Self.checkBit != 0 ? patchOffset - Self.pageCheckDistance : 0 }
 }
 
 /// Index of a unit record.
@@ -62,7 +71,12 @@ extension UnitIndex {
 final class CodeCache: @unchecked Sendable {
     static let chunkSize = 128 * 1024
     /// Units start on multiples of this.
-    static let granule = 32
+    static let granule = 16
+    /// Records that come with a chunk.
+    static let unitsPerChunk = 1 << 11, linksPerChunk = 1 << 13
+    /// Fresh pages of code are asked for this many bytes at a time: a page fault for each costs three times as much.
+    private static let fillStep = 32 * 1024
+    private static let hugePage = 2 << 20
 
     let size: Int
     /// Writable view.
@@ -70,68 +84,121 @@ final class CodeCache: @unchecked Sendable {
     /// Executable view of the same bytes.
     let executable: UnsafeMutablePointer<UInt8>
 
-    /// Unit index + 1 of each granule of code; 0 for none.
-    let granuleOwner: UnsafeMutablePointer<UInt32>
     let units: UnsafeMutablePointer<UnitRecord>
-    let unitCapacity: Int
     let links: UnsafeMutablePointer<LinkRecord>
-    let linkCapacity: Int
+    /// Unit records in use, by chunk. Written by the thread that owns the chunk.
+    let unitCounts: UnsafeMutablePointer<UInt32>
+    let chunkLimit: Int
 
-    /// First free chunk offset, first free records. Guarded by the runtime's lock.
-    var nextChunk = 0
-    var unitCount = 0
-    var linkCount = 0
+    /// Where the first chunk starts: behind the fixed code.
+    private(set) var firstChunk = 0
+    /// Chunks given out. Guarded by the runtime's lock.
+    private(set) var chunkCount = 0
+    private var unitBytes: Int { chunkLimit * Self.unitsPerChunk * MemoryLayout<UnitRecord>.stride }
+    private var linkBytes: Int { chunkLimit * Self.linksPerChunk * MemoryLayout<LinkRecord>.stride }
 
     init(size: Int) throws {
         self.size = size
-        writable = try Self.map(size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1)
-        guard let alias = guise_alias(writable, UInt(size), nil), mprotect(alias, size, PROT_READ | PROT_EXEC) == 0 else {
-            throw HostError("mremap", "code cache of \(size) bytes")
+        writable = try Self.map(size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, at: Self.place(size))
+        executable = try Self.place(size)
+        guard guise_alias(writable, UInt(size), executable) != nil, mprotect(executable, size, PROT_READ | PROT_EXEC) == 0
+        else { throw HostError("mremap", "code cache of \(size) bytes") }
+        // A cache that has outgrown one huge page goes on growing; a small one must not cost that much.
+        if size > Self.hugePage {
+            madvise(writable + Self.hugePage, size - Self.hugePage, MADV_HUGEPAGE)
+            madvise(executable + Self.hugePage, size - Self.hugePage, MADV_HUGEPAGE)
         }
-        executable = alias.bindMemory(to: UInt8.self, capacity: size)
-        unitCapacity = size / 128
-        linkCapacity = unitCapacity * 3
+        chunkLimit = size / Self.chunkSize
         let anonymous = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
-        granuleOwner = try Self.map(size / Self.granule * 4, PROT_READ | PROT_WRITE, anonymous, -1)
-            .withMemoryRebound(to: UInt32.self, capacity: size / Self.granule) { $0 }
-        units = try UnsafeMutableRawPointer(Self.map(unitCapacity * MemoryLayout<UnitRecord>.stride,
-                                                     PROT_READ | PROT_WRITE, anonymous, -1))
-            .bindMemory(to: UnitRecord.self, capacity: unitCapacity)
-        links = try UnsafeMutableRawPointer(Self.map(linkCapacity * MemoryLayout<LinkRecord>.stride,
-                                                     PROT_READ | PROT_WRITE, anonymous, -1))
-            .bindMemory(to: LinkRecord.self, capacity: linkCapacity)
+        units = try UnsafeMutableRawPointer(Self.map(
+            chunkLimit * Self.unitsPerChunk * MemoryLayout<UnitRecord>.stride, PROT_READ | PROT_WRITE, anonymous))
+            .bindMemory(to: UnitRecord.self, capacity: chunkLimit * Self.unitsPerChunk)
+        links = try UnsafeMutableRawPointer(Self.map(
+            chunkLimit * Self.linksPerChunk * MemoryLayout<LinkRecord>.stride, PROT_READ | PROT_WRITE, anonymous))
+            .bindMemory(to: LinkRecord.self, capacity: chunkLimit * Self.linksPerChunk)
+        unitCounts = .allocate(capacity: chunkLimit)
+        unitCounts.initialize(repeating: 0, count: chunkLimit)
     }
 
     deinit {
         munmap(writable, size)
         munmap(executable, size)
-        munmap(granuleOwner, size / Self.granule * 4)
-        munmap(units, unitCapacity * MemoryLayout<UnitRecord>.stride)
-        munmap(links, linkCapacity * MemoryLayout<LinkRecord>.stride)
+        munmap(units, unitBytes)
+        munmap(links, linkBytes)
+        unitCounts.deallocate()
+    }
+
+    /// Address space for `size` bytes on a boundary of huge pages.
+    private static func place(_ size: Int) throws -> UnsafeMutablePointer<UInt8> {
+        let slack = try map(size + hugePage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+        let before = -Int(bitPattern: slack) & (hugePage - 1)
+        let place = slack + before
+        if before > 0 { munmap(slack, before) }
+        if before < hugePage { munmap(place + size, hugePage - before) }
+        return place
     }
 
     private static func map(_ size: Int, _ protection: Int32, _ flags: Int32,
-                            _ descriptor: Int32) throws -> UnsafeMutablePointer<UInt8> {
-        let address = mmap(nil, size, protection, flags, descriptor, 0)
+                            at place: UnsafeMutablePointer<UInt8>? = nil) throws -> UnsafeMutablePointer<UInt8> {
+        let address = mmap(place, size, protection, place == nil ? flags : flags | MAP_FIXED, -1, 0)
         guard let address, address != MAP_FAILED else { throw HostError("mmap", "code cache of \(size) bytes") }
         return address.bindMemory(to: UInt8.self, capacity: size)
     }
 
-    /// Gives the memory of chunks from `start` on and of all records back to the host; what is used again reads zero.
-    /// Nobody runs or makes code, and no record is in use.
-    func release(from start: Int) {
-        guard nextChunk > start else { return }
-        madvise(writable + start, nextChunk - start, MADV_REMOVE)
-        madvise(granuleOwner, size / Self.granule * 4, MADV_DONTNEED)
-        madvise(units, unitCapacity * MemoryLayout<UnitRecord>.stride, MADV_DONTNEED)
-        madvise(links, linkCapacity * MemoryLayout<LinkRecord>.stride, MADV_DONTNEED)
+    /// Says where the fixed code at the start ends.
+    func reserveStart(_ bytes: Int) { firstChunk = (bytes + 4095) & ~4095 }
+
+    // MARK: chunks
+
+    /// Gives out the next chunk; -1 when there is none. The runtime's lock is held.
+    func takeChunk(limit: Int = .max) -> Int {
+        let chunk = chunkCount
+        guard chunk < limit, offset(ofChunk: chunk) + Self.chunkSize <= size else { return -1 }
+        chunkCount += 1
+        return chunk
+    }
+
+    /// Makes pages present from a chunk's `position` on, before they are written to.
+    /// - Returns: the end of what is present.
+    func fill(from position: Int, atLeast room: Int, chunkEnd: Int) -> Int {
+        let end = min((position + max(room, Self.fillStep)) & ~4095, chunkEnd)
+        let start = position & ~4095
+        // Where the host does not know the request, pages come by page faults.
+        madvise(writable + start, end - start, guise_MADV_POPULATE_WRITE)
+        return end
+    }
+
+    /// Cache offset of a chunk's first byte.
+    @inline(__always) func offset(ofChunk chunk: Int) -> Int { firstChunk + chunk * Self.chunkSize }
+
+    /// End of what has been given out.
+    var end: Int { offset(ofChunk: chunkCount) }
+
+    /// Takes all chunks back. Nobody runs or makes code, and no record is in use.
+    /// - Parameter releasing: gives their memory back to the host; what is used again reads zero.
+    func takeBack(releasing: Bool) {
+        if releasing && chunkCount > 0 {
+            madvise(writable + firstChunk, end - firstChunk, MADV_REMOVE)
+            madvise(units, unitBytes, MADV_DONTNEED)
+            madvise(links, linkBytes, MADV_DONTNEED)
+        }
+        unitCounts.update(repeating: 0, count: chunkLimit)
+        chunkCount = 0
+    }
+
+    /// Calls `body` with every unit record in use. The runtime's lock is held.
+    func forEachUnit(_ body: (UnitIndex) -> Void) {
+        for chunk in 0..<chunkCount {
+            for position in 0..<Int(unitCounts[chunk]) { body(UnitIndex(chunk * Self.unitsPerChunk + position)) }
+        }
     }
 
     /// Makes the copy that the child of a fork will use. It is made before, so that nothing the parent patches or appends
     /// afterwards can be in it: the child's tables would not know.
     func copyForFork() throws -> UnsafeMutablePointer<UInt8> {
-        let copy = try Self.map(size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1)
-        memcpy(copy, writable, nextChunk)
+        let copy = try Self.map(size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE)
+        madvise(copy, end, guise_MADV_POPULATE_WRITE)
+        memcpy(copy, writable, end)
         return copy
     }
 
@@ -156,8 +223,20 @@ final class CodeCache: @unchecked Sendable {
     /// The unit whose code contains a host address. Safe in a signal handler.
     func unit(at address: UInt64) -> UnitIndex {
         let offset = address &- UInt64(UInt(bitPattern: executable))
-        guard offset < UInt64(size) else { return .noUnit }
-        return granuleOwner[Int(offset) / Self.granule] &- 1
+        guard offset < UInt64(size), offset >= UInt64(firstChunk) else { return .noUnit }
+        let chunk = (Int(offset) - firstChunk) / Self.chunkSize
+        guard chunk < chunkLimit else { return .noUnit }
+        let first = chunk * Self.unitsPerChunk
+        // The last unit that starts at or before the address.
+        var low = first, high = first + Int(unitCounts[chunk])
+        while low < high {
+            let middle = (low + high) / 2
+            if UInt64(units[middle].codeOffset) <= offset { low = middle + 1 } else { high = middle }
+        }
+        guard low > first, offset - UInt64(units[low - 1].codeOffset) < UInt64(units[low - 1].codeLength) else {
+            return .noUnit
+        }
+        return UnitIndex(low - 1)
     }
 
     /// Guest address of the instruction whose code contains host address `address`, and whether the guest's condition

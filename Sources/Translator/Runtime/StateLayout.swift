@@ -62,6 +62,8 @@ public enum StateLayout {
     /// the sticky bits of `guestMXCSR`. The bits above belong to the front.
     public static let floatStatus = 768
 
+    /// UInt32; non-zero asks the engine to execute the next instruction in a unit of its own.
+    public static let stepRequest = 772
     /// 8 × 16 bytes: spill slots of vectors.
     public static let vectorSpill = 784
     public static let vectorSpillCount = 8
@@ -81,6 +83,10 @@ public enum StateLayout {
     /// Jump cache: `jumpCacheCount` × (tag: UInt64, host code: UInt64), indexed by guest address bits 1….
     public static let jumpCache = 8192
     public static let jumpCacheCount = 4096
+    /// Offset of the jump cache entry of a guest address.
+    @inline(__always) public static func jumpCacheSlot(_ address: UInt64) -> Int {
+        jumpCache + Int(address & UInt64((jumpCacheCount - 1) * 2)) * 8
+    }
     /// Data TLB: `tlbModes` × `tlbCount` × 32-byte entries (read tag, write tag, addend, physical page).
     public static let tlb = jumpCache + jumpCacheCount * 16
     public static let tlbCount = 512
@@ -104,7 +110,7 @@ public struct ExitKind: RawRepresentable, Equatable, Sendable {
     public let rawValue: UInt32
     /// Nil for numbers that mean nothing.
     @inlinable public init?(rawValue: UInt32) {
-        guard rawValue <= ExitKind.interrupted.rawValue || rawValue >= 64 && rawValue < 96 else { return nil }
+        guard rawValue <= ExitKind.codeChanged.rawValue || rawValue >= 64 && rawValue < 96 else { return nil }
         self.rawValue = rawValue
     }
     @usableFromInline init(_ rawValue: UInt32) { self.rawValue = rawValue }
@@ -133,6 +139,8 @@ public struct ExitKind: RawRepresentable, Equatable, Sendable {
     public static let frontException = ExitKind(10)
     /// Never stored by generated code: the engine reports that `exitRequest` was seen.
     public static let interrupted = ExitKind(11)
+    /// A unit that checks its guest bytes found others; `pc` is its start.
+    public static let codeChanged = ExitKind(12)
     /// The current instruction raises the guest architecture's exception of that number (0…31), with error code 0 where
     /// it has one (x86: the vector).
     @inlinable public static func exception(_ vector: Int) -> ExitKind { ExitKind(64 + UInt32(vector & 31)) }

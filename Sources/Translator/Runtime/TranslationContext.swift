@@ -31,6 +31,17 @@ public struct SecondPage {
     }
 }
 
+/// The link by which generated code was left, to be patched once its target is known.
+public struct PendingExit {
+    /// `.max` when it was not left by a link.
+    var link: UInt32
+    /// When the link existed: after a flush its number may belong to another.
+    var epoch: UInt32
+    public static var none: PendingExit { PendingExit(link: .max, epoch: 0) }
+    /// Whether the code was not left by a link.
+    @inline(__always) public var isNone: Bool { link == .max }
+}
+
 /// Why a unit could not be made.
 public enum TranslationFailure: Error {
     /// The first instruction continues beyond the bytes given.
@@ -48,9 +59,15 @@ public final class TranslationContext {
     private let unit = Unit()
     private let builder: Builder
     private let generator: CodeGenerator
+    /// The chunk in use, the epoch it was taken in, and what is free of it.
+    private var chunk = -1
+    private var chunkEpoch: UInt32 = 0
     private var position = 0
     private var chunkEnd = 0
-    private var chunkEpoch: UInt32 = 0
+    /// End of the chunk's pages that are known to be present.
+    private var filledEnd = 0
+    private var nextUnit = 0
+    private var nextLink = 0
     private let enterCode: @convention(c) (UnsafeMutableRawPointer, UnsafeRawPointer) -> Void
     private let interpreter: Interpreter?
     private let logsBlocks: Bool
@@ -92,38 +109,44 @@ public final class TranslationContext {
 
     // MARK: translating
 
-    /// A unit already translated, or `.noUnit`.
+    /// A unit already translated, or `.noUnit`. Only inside (`arrive`).
     @inline(__always)
     public func existing(start: UInt64, context: UInt32, mode: UInt32) -> UnitIndex {
         runtime.lookup(start: start, context: context, mode: mode)
     }
 
-    /// Translates the unit at a guest address that `existing` did not find.
+    /// Translates the unit at a guest address that `existing` did not find. Inside when it returns, outside when it throws.
     /// - Parameters:
     ///   - context: identity of the guest page mapping, 0 for programs.
     ///   - page: page number under which the unit can be invalidated.
-    ///   - code: fetches the guest bytes; called only on a miss.
+    ///   - code: the guest bytes.
     ///   - seen: the epoch in which `context` was obtained.
     ///   - second: for an instruction that straddles two pages of a machine.
-    @inline(__always)
+    ///   - isChecked: the unit compares its guest bytes with those it was made from whenever it is entered, and leaves with
+    ///     `codeChanged` when they differ; it ends with its first write to memory. Programs only.
+    ///   - link: the link that led here, `.max` for none; it is patched to the unit, unless it is of another epoch.
     public func unit(start: UInt64, mode: UInt32, context: UInt32, page: UInt64, code: GuestCode, limit: Int,
-              seen: UInt32, second: SecondPage?) throws(TranslationFailure) -> UnitIndex {
-        return try translate(start: start, mode: mode, context: context, page: page, code: code, limit: limit,
-                             seen: seen, second: second)
+                     seen: UInt32, second: SecondPage?, link: PendingExit = .none, isChecked: Bool = false)
+        throws(TranslationFailure) -> UnitIndex {
+        // Code under way counts as running code: a flush must not give its chunk to others meanwhile.
+        guard arrive(seen: seen) else { throw .flushed }
+        let began = runtime.options.statistics ? Self.nowNanoseconds() : 0
+        defer { if runtime.options.statistics { nanoseconds += Self.nowNanoseconds() - began } }
+        do throws(TranslationFailure) {
+            return try translate(start, mode, context, page, code, limit, seen, second, link, isChecked)
+        } catch {
+            depart()
+            throw error
+        }
     }
 
-    private func translate(start: UInt64, mode: UInt32, context: UInt32, page: UInt64, code: GuestCode, limit: Int,
-                           seen: UInt32, second: SecondPage?) throws(TranslationFailure) -> UnitIndex {
-        // Code under way counts as running code: a flush must not give its chunk to others meanwhile.
-        guise_exchange32(member.inside, 1)
-        defer { guise_store32(member.inside, 0) }
-        guard guise_load32(runtime.epoch) == seen else { throw .flushed }
+    private func translate(_ start: UInt64, _ mode: UInt32, _ context: UInt32, _ page: UInt64, _ code: GuestCode,
+                           _ limit: Int, _ seen: UInt32, _ second: SecondPage?,
+                           _ link: PendingExit, _ isChecked: Bool) throws(TranslationFailure) -> UnitIndex {
         var limit = min(limit, runtime.options.unitLimit)
         let cache = runtime.cache
         let toBoundary = 0x1000 - Int(start & 0xFFF)
         var available = second == nil ? min(code.available, toBoundary) : code.available
-        let began = runtime.options.statistics ? Self.nowNanoseconds() : 0
-        defer { if runtime.options.statistics { nanoseconds += Self.nowNanoseconds() - began } }
         while true {
             builder.begin(start: start, mode: mode, rounding: runtime.front.rounding(mode: mode))
             if runtime.front.lift(builder, start: start, mode: mode, code: code.bytes, available: available,
@@ -136,71 +159,116 @@ public final class TranslationContext {
                 limit = 1
                 continue
             }
+            if isChecked { liftChecked(start, mode, code, available, limit) }
             assert(Verifier.problems(in: unit, globals: runtime.front.globals,
                                      helperCount: runtime.front.helpers.count).isEmpty)
             DeadCode.eliminate(unit, globalCount: generator.globalCount, pinned: generator.globalIsPinned)
-            if runtime.options.interpret { break }
-            let room = unit.count * Self.bytesPerOperation + Self.spareBytes
+            let room = runtime.options.interpret ? 0 : unit.count * Self.bytesPerOperation + Self.spareBytes
             if room > CodeCache.chunkSize {
                 limit = max(1, limit / 2)
                 continue
             }
-            if chunkEpoch != seen || position + room > chunkEnd {
-                let chunk = runtime.takeChunk()
-                guard chunk >= 0 else {
-                    flush(seen: seen)
-                    throw .flushed
-                }
-                position = chunk
-                chunkEnd = chunk + CodeCache.chunkSize
-                chunkEpoch = seen
-            }
+            try makeRoom(room, seen)
+            if runtime.options.interpret { break }
             let tlbMode = runtime.front.tlbMode(mode: mode)
             if generator.generate(at: cache.writable + position, tlbMode: tlbMode, entryCheck: second) { break }
             precondition(limit > 1, "one guest instruction did not fit the code generator's tables")
             limit = max(1, limit / 2)
         }
-        if runtime.options.interpret {
-            return try publishIR(start, mode, context, page, code, seen, second)
-        }
-        guard let reserved = runtime.reserve(links: generator.pendingLinks.count) else {
-            flush(seen: seen)
-            throw .flushed
-        }
-        generator.emitLinkStubs(firstLink: reserved.link, cache: cache, unitIndex: reserved.unit)
-        let codeLength = generator.asm.at - (cache.writable + position)
-        let tableStart = (position + codeLength + 3) & ~3
-        let table = UnsafeMutableRawPointer(cache.writable + tableStart)
-            .bindMemory(to: UInt32.self, capacity: generator.sideTable.count)
-        for (index, entry) in generator.sideTable.enumerated() { table[index] = entry }
-        let record = UnitRecord(
-            start: start, context: context, mode: mode, codeOffset: UInt32(position), codeLength: UInt32(codeLength),
-            sideTableCount: UInt32(generator.sideTable.count), guestByteLength: UInt32(unit.byteLength),
-            firstLink: UInt32(reserved.link), linkCount: UInt32(generator.pendingLinks.count), incoming: .max,
-            pageNext: .noUnit, dead: 0,
-            contentHash: Self.hash(code.bytes, unit.byteLength))
-        let end = tableStart + generator.sideTable.count * 4
-        position = (end + CodeCache.granule - 1) & ~(CodeCache.granule - 1)
+        let index = UnitIndex(nextUnit)
+        var record = UnitRecord(start: start, contentHash: Self.hash(code.bytes, unit.byteLength), context: context,
+                                mode: mode, codeOffset: UInt32(position), codeLength: 0, sideTableCount: 0,
+                                guestByteLength: UInt16(unit.byteLength))
         unitsTranslated += 1
         instructionsTranslated += unit.guestInstructionCount
-        guard guise_load32(runtime.epoch) == seen else { throw .flushed }
-        return runtime.publish(reserved.unit, record, page: page, secondPage: second?.page)
+        let made: UnitIndex
+        if runtime.options.interpret {
+            (cache.units + nextUnit).initialize(to: record)
+            made = runtime.publish(index, ir: Unit(copying: unit), page: page, secondPage: second?.page)
+        } else {
+            generator.emitLinkStubs(firstLink: nextLink, cache: cache)
+            let codeLength = generator.asm.at - (cache.writable + position)
+            let tableStart = (position + codeLength + 3) & ~3
+            generator.copySideTable(to: cache.writable + tableStart)
+            record.codeLength = UInt32(codeLength)
+            record.sideTableCount = UInt16(generator.sideTable.count)
+            (cache.units + nextUnit).initialize(to: record)
+            let isCurrent = link.link != .max && link.epoch == seen
+            made = runtime.publish(index, page: page, secondPage: second?.page,
+                                   link: isCurrent ? (Int(link.link), context) : nil)
+            if made == index {
+                position = (tableStart + generator.sideTable.count * 4 + CodeCache.granule - 1) & ~(CodeCache.granule - 1)
+                nextLink += generator.pendingLinks.count
+            }
+        }
+        if made == index {
+            nextUnit += 1
+            cache.unitCounts[chunk] = UInt32(nextUnit - chunk * CodeCache.unitsPerChunk)
+        }
+        return made
     }
 
-    /// Publishes a copy of the unit's IR for the interpreter.
-    private func publishIR(_ start: UInt64, _ mode: UInt32, _ context: UInt32, _ page: UInt64, _ code: GuestCode,
-                           _ seen: UInt32, _ second: SecondPage?) throws(TranslationFailure) -> UnitIndex {
-        guard let reserved = runtime.reserve(links: 0) else {
+    /// Lifts again what has just been lifted, up to its first write to memory, behind a comparison of its guest bytes.
+    private func liftChecked(_ start: UInt64, _ mode: UInt32, _ code: GuestCode, _ available: Int,
+                             _ longest: Int) {
+        var limit = 0
+        search: for index in 0..<unit.count {
+            switch unit.instructions[index].opcode {
+            case .instruction: limit += 1
+            case .store, .storeConditional, .atomic, .compareExchange, .call: break search
+            default: break
+            }
+        }
+        limit = min(limit, longest)
+        let rounding = runtime.front.rounding(mode: mode)
+        builder.begin(start: start, mode: mode, rounding: rounding)
+        _ = runtime.front.lift(builder, start: start, mode: mode, code: code.bytes, available: available, limit: limit)
+        let length = unit.byteLength
+        builder.begin(start: start, mode: mode, rounding: rounding)
+        builder.instruction(start)
+        var offset = 0
+        while offset < length {
+            let size = length - offset >= 8 ? 3 : length - offset >= 4 ? 2 : length - offset >= 2 ? 1 : 0
+            let (type, expected): (ValueType, Int64) = switch size {
+            case 3: (.i64, code.bytes.loadUnaligned(fromByteOffset: offset, as: Int64.self))
+            case 2: (.i32, Int64(code.bytes.loadUnaligned(fromByteOffset: offset, as: Int32.self)))
+            case 1: (.i16, Int64(code.bytes.loadUnaligned(fromByteOffset: offset, as: Int16.self)))
+            default: (.i8, Int64(code.bytes.load(fromByteOffset: offset, as: Int8.self)))
+            }
+            let found = builder.load(builder.constant(Int64(bitPattern: start)), Int64(offset),
+                                     MemoryFormat(sizeLog2: size), type)
+            builder.raiseIf(.notEqual, found, builder.constant(expected, type),
+                            code: UInt8(ExitKind.codeChanged.rawValue))
+            offset += 1 << size
+        }
+        _ = runtime.front.lift(builder, start: start, mode: mode, code: code.bytes, available: available, limit: limit)
+    }
+
+    /// Sees to `room` bytes of code in the thread's chunk and to the records that may be needed; throws when the cache
+    /// had to be flushed.
+    @inline(__always)
+    private func makeRoom(_ room: Int, _ seen: UInt32) throws(TranslationFailure) {
+        if chunkEpoch == seen && chunk >= 0 && position + room <= chunkEnd
+            && nextUnit < (chunk + 1) * CodeCache.unitsPerChunk
+            && nextLink + unit.count <= (chunk + 1) * CodeCache.linksPerChunk {
+            if position + room > filledEnd && filledEnd < chunkEnd {
+                filledEnd = runtime.cache.fill(from: filledEnd, atLeast: room, chunkEnd: chunkEnd)
+            }
+            return
+        }
+        let fresh = runtime.takeChunk()
+        guard fresh >= 0 else {
             flush(seen: seen)
             throw .flushed
         }
-        let record = UnitRecord(start: start, context: context, mode: mode, codeOffset: 0, codeLength: 0,
-                                sideTableCount: 0, guestByteLength: UInt32(unit.byteLength), firstLink: 0, linkCount: 0,
-                                incoming: .max, pageNext: .noUnit, dead: 0,
-                                contentHash: Self.hash(code.bytes, unit.byteLength))
-        unitsTranslated += 1
-        instructionsTranslated += unit.guestInstructionCount
-        return runtime.publish(reserved.unit, record, ir: Unit(copying: unit), page: page, secondPage: second?.page)
+        chunk = fresh
+        chunkEpoch = seen
+        position = runtime.cache.offset(ofChunk: fresh)
+        chunkEnd = position + CodeCache.chunkSize
+        filledEnd = runtime.options.interpret ? chunkEnd
+            : runtime.cache.fill(from: position, atLeast: room, chunkEnd: chunkEnd)
+        nextUnit = fresh * CodeCache.unitsPerChunk
+        nextLink = fresh * CodeCache.linksPerChunk
     }
 
     private static func nowNanoseconds() -> UInt64 {
@@ -237,18 +305,40 @@ public final class TranslationContext {
         return hash
     }
 
-    /// Remembers a unit in the jump cache, unless it has died meanwhile.
-    @inline(__always)
-    public func remember(_ unit: UnitIndex, seen: UInt32) { runtime.remember(unit, state: state, seen: seen) }
-
     // MARK: running
 
-    /// Guest address a link leads to.
-    public func linkTarget(_ link: UInt32) -> UInt64 { runtime.cache.links[Int(link)].target }
+    /// Goes inside: until `run` or `depart`, what is found in the runtime's tables stays. False when there has been a
+    /// flush since `seen` was read.
+    @inline(__always)
+    public func arrive(seen: UInt32) -> Bool {
+        guise_exchange32(member.inside, 1)
+        if guise_load32(runtime.epoch) == seen { return true }
+        depart()
+        while !runtime.mayEnter() { sched_yield() }
+        return false
+    }
 
-    /// Patches a link to a unit.
-    public func link(_ link: UInt32, to unit: UnitIndex, identity: UInt32, seen: UInt32) {
-        runtime.link(Int(link), to: unit, identity: identity, seen: seen)
+    /// Goes outside without having run anything.
+    @inline(__always) public func depart() { guise_store32(member.inside, 0) }
+
+    /// Lets a link jump straight to a unit, unless it is of another epoch; without a link, remembers the unit in the jump
+    /// cache. Only inside.
+    @inline(__always)
+    public func connect(_ link: PendingExit, to unit: UnitIndex, identity: UInt32, seen: UInt32) {
+        if link.link == .max {
+            runtime.remember(unit, state: state)
+        } else if link.epoch == seen {
+            runtime.link(Int(link.link), to: unit, identity: identity)
+        }
+    }
+
+    /// Code of the unit at a guest address, if the jump cache knows it under the current salt. Only inside.
+    @inline(__always)
+    public func remembered(_ start: UInt64) -> UnsafeRawPointer? {
+        let slot = state + StateLayout.jumpCacheSlot(start)
+        let salt = state.load(fromByteOffset: StateLayout.jumpSalt, as: UInt64.self)
+        guard guise_load64(slot) == start ^ salt else { return nil }
+        return slot.load(fromByteOffset: 8, as: UnsafeRawPointer?.self)
     }
 
     /// Empties the cache because a table of the engine is full.
@@ -265,27 +355,47 @@ public final class TranslationContext {
         runtime.flush(by: member, seen: epoch, releasing: true)
     }
 
-    /// The epoch in which a unit is about to be looked up; pass it to `enter`.
+    /// The epoch in which a unit is about to be looked up; pass it to `arrive`.
     @inline(__always) public var epoch: UInt32 { guise_load32(runtime.epoch) }
 
-    /// Runs generated code from a unit's entry until it leaves. False when a flush came between.
+    /// Runs a unit, and what it leads to, until generated code is left; outside when it returns. The pc in the state block
+    /// is then right for every kind of exit.
+    /// - Returns: the link that was taken, if the code was left by one.
     @inline(__always)
-    public func enter(_ unit: UnitIndex, seen: UInt32) -> Bool {
-        guise_exchange32(member.inside, 1)
-        guard guise_load32(runtime.epoch) == seen else {
-            guise_store32(member.inside, 0)
-            while !runtime.mayEnter() { sched_yield() }
-            return false
-        }
+    public func run(_ unit: UnitIndex, seen: UInt32) -> PendingExit {
         if logsBlocks { blockLog?(runtime.cache.units[Int(unit)].start, runtime.cache.units[Int(unit)].mode) }
         if let interpreter {
             if let ir = runtime.ir(unit) { _ = interpreter.run(ir, state: state) }
             // The interpreter has put the right pc in place already.
             state.storeBytes(of: 0, toByteOffset: StateLayout.helperExit, as: UInt32.self)
-        } else {
-            enterCode(state, runtime.entry(unit))
+            depart()
+            return .none
+        }
+        return run(UnsafeRawPointer(runtime.entry(unit)), seen: seen)
+    }
+
+    /// Runs remembered code, as `run` does a unit.
+    @inline(__always)
+    public func run(_ code: UnsafeRawPointer, seen: UInt32) -> PendingExit {
+        enterCode(state, code)
+        // While nothing can be flushed: what the exit refers to is still there.
+        var exit = PendingExit.none
+        let kind = state.load(fromByteOffset: StateLayout.exitKind, as: UInt32.self)
+        if state.load(fromByteOffset: StateLayout.helperExit, as: UInt32.self) != 0 {
+            state.storeBytes(of: 0, toByteOffset: StateLayout.helperExit, as: UInt32.self)
+            if kind != ExitKind.lookup.rawValue {
+                let hostPC = state.load(fromByteOffset: StateLayout.exitHostPC, as: UInt64.self)
+                if let pc = runtime.guestPC(hostAddress: hostPC &- 1) {
+                    state.storeBytes(of: pc, toByteOffset: StateLayout.pc, as: UInt64.self)
+                }
+            }
+        }
+        if kind == ExitKind.link.rawValue {
+            let link = state.load(fromByteOffset: StateLayout.exitLink, as: UInt32.self)
+            exit = PendingExit(link: link, epoch: seen)
+            state.storeBytes(of: runtime.cache.links[Int(link)].target, toByteOffset: StateLayout.pc, as: UInt64.self)
         }
         member.inside.pointee = 0
-        return true
+        return exit
     }
 }

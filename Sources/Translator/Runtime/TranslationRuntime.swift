@@ -50,9 +50,9 @@ public final class TranslationRuntime: @unchecked Sendable {
     let thunks: Thunks
     let helperTable: UnsafeMutablePointer<HelperFunction>
     private let lock: UnsafeMutablePointer<pthread_mutex_t>
-    private let table = UnitTable()
-    /// Head of the list of units of each guest page number (physical for machines).
-    private var pages: [UInt64: UnitIndex] = [:]
+    private let table: UnitTable
+    /// The units of each guest page number (physical for machines).
+    private var pages = PageTable()
     /// Units that also depend on a second guest page, by that page's number.
     private var straddlers: [UInt64: [UnitIndex]] = [:]
     private var members: [RuntimeMember] = []
@@ -62,12 +62,13 @@ public final class TranslationRuntime: @unchecked Sendable {
     let epoch: UnsafeMutablePointer<UInt32>
     private var flushing = false
     private var forkCopy: UnsafeMutablePointer<UInt8>?
-    private let firstChunk: Int
     /// The IR of each unit when interpreting, by unit index; retained.
     private let interpreted: UnsafeMutablePointer<Unmanaged<Unit>?>
     /// How the interpreter reaches memory.
     let interpreterMemory: InterpreterMemory
-    private static let interpretedLimit = 1 << 15
+    /// Chunks whose units are interpreted at most.
+    private static let interpretedChunks = 16
+    private static let interpretedLimit = interpretedChunks * CodeCache.unitsPerChunk
 
     /// - Throws: `HostError` when memory cannot be had.
     public init(front: GuestFront, options: TranslationOptions, slowLoad: HelperFunction, slowStore: HelperFunction,
@@ -79,6 +80,7 @@ public final class TranslationRuntime: @unchecked Sendable {
         interpreterMemory = options.identityMemory ? .identity
             : .callbacks(load: slowLoad, store: slowStore, pointer: slowPointer)
         cache = try CodeCache(size: options.cacheSize)
+        table = UnitTable(units: cache.units)
         let helpers = front.helpers
         helperTable = .allocate(capacity: max(1, helpers.count))
         for (index, helper) in helpers.enumerated() { (helperTable + index).initialize(to: helper) }
@@ -89,8 +91,7 @@ public final class TranslationRuntime: @unchecked Sendable {
                                    helpers: UInt64(UInt(bitPattern: helperTable)))
         thunks = Thunks(front: front, at: cache.writable, targets: targets,
                         registersInMemory: options.registersInMemory)
-        firstChunk = (thunks.end - cache.writable + 4095) & ~4095
-        cache.nextChunk = firstChunk
+        cache.reserveStart(thunks.end - cache.writable)
         lock = .allocate(capacity: 1)
         pthread_mutex_init(lock, nil)
         epoch = .allocate(capacity: 16)
@@ -100,6 +101,7 @@ public final class TranslationRuntime: @unchecked Sendable {
     deinit {
         dropInterpreted()
         interpreted.deallocate()
+        pages.deallocate()
         helperTable.deallocate()
         pthread_mutex_destroy(lock)
         lock.deallocate()
@@ -162,29 +164,25 @@ public final class TranslationRuntime: @unchecked Sendable {
 
     // MARK: lookup
 
-    /// Finds a unit; the lock must be held.
+    /// The unit for a guest address, if it has been translated. The caller is inside.
     @inline(__always)
-    private func find(_ start: UInt64, _ context: UInt32, _ mode: UInt32) -> UnitIndex {
-        table.find(start, UnitTable.context(context, mode))
-    }
+    func lookup(start: UInt64, context: UInt32, mode: UInt32) -> UnitIndex { table.find(start, context, mode) }
 
-    /// The unit for a guest address, if it has been translated.
-    func lookup(start: UInt64, context: UInt32, mode: UInt32) -> UnitIndex {
-        pthread_mutex_lock(lock)
-        defer { pthread_mutex_unlock(lock) }
-        return find(start, context, mode)
-    }
-
-    /// Puts a living unit into a vCPU's jump cache.
-    func remember(_ unit: UnitIndex, state: UnsafeMutableRawPointer, seen: UInt32) {
-        pthread_mutex_lock(lock)
-        defer { pthread_mutex_unlock(lock) }
-        let record = cache.units[Int(unit)]
-        guard record.dead == 0, epoch.pointee == seen, !options.interpret else { return }
-        let slot = state + StateLayout.jumpCache + Int(record.start & UInt64((StateLayout.jumpCacheCount - 1) * 2)) * 8
+    /// Puts a living unit into a vCPU's jump cache. The caller is inside, and is that vCPU's thread.
+    func remember(_ unit: UnitIndex, state: UnsafeMutableRawPointer) {
+        guard !options.interpret else { return }
+        let record = cache.units + Int(unit)
+        let start = record.pointee.start
+        let slot = state + StateLayout.jumpCacheSlot(start)
         let salt = state.load(fromByteOffset: StateLayout.jumpSalt, as: UInt64.self)
         slot.storeBytes(of: UInt64(UInt(bitPattern: entry(unit))), toByteOffset: 8, as: UInt64.self)
-        slot.storeBytes(of: record.start ^ salt, as: UInt64.self)
+        guise_store64(slot, start ^ salt)
+        // Whoever drops a unit marks it first and empties the slots then: one of the two stores comes last.
+        if guise_load32(Self.deadField(record)) != 0 { guise_store64(slot, UInt64.max) }
+    }
+
+    @inline(__always) private static func deadField(_ record: UnsafeMutablePointer<UnitRecord>) -> UnsafeMutableRawPointer {
+        UnsafeMutableRawPointer(record) + (MemoryLayout<UnitRecord>.offset(of: \.dead) ?? 0)
     }
 
     /// Executable entry of a unit.
@@ -198,28 +196,14 @@ public final class TranslationRuntime: @unchecked Sendable {
     func takeChunk() -> Int {
         pthread_mutex_lock(lock)
         defer { pthread_mutex_unlock(lock) }
-        guard cache.nextChunk + CodeCache.chunkSize <= cache.size else { return -1 }
-        let chunk = cache.nextChunk
-        cache.nextChunk += CodeCache.chunkSize
-        return chunk
-    }
-
-    /// Reserves a unit record and `count` link records; nil when the tables are full.
-    func reserve(links count: Int) -> (unit: UnitIndex, link: Int)? {
-        pthread_mutex_lock(lock)
-        defer { pthread_mutex_unlock(lock) }
-        let limit = options.interpret ? Self.interpretedLimit : cache.unitCapacity
-        guard cache.unitCount < limit, cache.linkCount + count <= cache.linkCapacity else { return nil }
-        let result = (UnitIndex(cache.unitCount), cache.linkCount)
-        cache.unitCount += 1
-        cache.linkCount += count
-        return result
+        return cache.takeChunk(limit: options.interpret ? Self.interpretedChunks : .max)
     }
 
     /// Publishes the IR of a unit to be interpreted.
-    func publish(_ index: UnitIndex, _ record: UnitRecord, ir: Unit, page: UInt64, secondPage: UInt64?) -> UnitIndex {
+    func publish(_ index: UnitIndex, ir: Unit, page: UInt64, secondPage: UInt64?) -> UnitIndex {
+        interpreted[Int(index)]?.release()
         interpreted[Int(index)] = .passRetained(ir)
-        return publish(index, record, page: page, secondPage: secondPage)
+        return publish(index, page: page, secondPage: secondPage, link: nil)
     }
 
     /// The IR of a unit; the caller keeps a flush away by being inside.
@@ -227,49 +211,50 @@ public final class TranslationRuntime: @unchecked Sendable {
 
     private func dropInterpreted() {
         guard options.interpret else { return }
-        for index in 0..<cache.unitCount {
+        for index in 0..<Self.interpretedLimit {
             interpreted[index]?.release()
             interpreted[index] = nil
         }
     }
 
-    /// Publishes a finished unit. If another thread was faster, its unit is returned instead.
-    func publish(_ index: UnitIndex, _ record: UnitRecord, page: UInt64, secondPage: UInt64?) -> UnitIndex {
+    /// Publishes a finished unit, whose record is complete. If another thread was faster, its unit is returned instead.
+    /// - Parameter link: the link by which the unit was reached, to be patched to it.
+    func publish(_ index: UnitIndex, page: UInt64, secondPage: UInt64?, link: (index: Int, identity: UInt32)?) -> UnitIndex {
         pthread_mutex_lock(lock)
         defer { pthread_mutex_unlock(lock) }
-        let existing = find(record.start, record.context, record.mode)
-        if existing != .noUnit { return existing }
-        let slot = cache.units + Int(index)
-        slot.initialize(to: record)
-        table.insert(record.start, UnitTable.context(record.context, record.mode), index)
-        slot.pointee.pageNext = pages[page] ?? .noUnit
-        pages[page] = index
-        if let secondPage { straddlers[secondPage, default: []].append(index) }
-        if options.interpret { return index }
-        let first = Int(record.codeOffset) / CodeCache.granule
-        let last = (Int(record.codeOffset) + Int(record.codeLength) - 1) / CodeCache.granule
-        for granule in first...max(first, last) { cache.granuleOwner[granule] = index + 1 }
-        return index
+        let record = cache.units + Int(index)
+        let existing = table.find(record.pointee.start, record.pointee.context, record.pointee.mode)
+        let unit = existing == .noUnit ? index : existing
+        if existing == .noUnit {
+            record.pointee.pageNext = pages.exchange(page, index)
+            table.insert(index)
+            if let secondPage { straddlers[secondPage, default: []].append(index) }
+        }
+        if let link { connect(link.index, unit, link.identity) }
+        return unit
     }
 
     // MARK: linking
 
-    /// Lets a link jump straight to a unit.
+    /// Lets a link jump straight to a unit. The caller has been inside since before it looked the unit up.
     /// - Parameter identity: for a link to another page of a machine, the page identity its stub must find in the
     ///   instruction TLB.
-    func link(_ linkIndex: Int, to unit: UnitIndex, identity: UInt32, seen: UInt32) {
+    func link(_ linkIndex: Int, to unit: UnitIndex, identity: UInt32) {
         pthread_mutex_lock(lock)
-        defer { pthread_mutex_unlock(lock) }
-        guard epoch.pointee == seen else { return }
-        let link = cache.links + linkIndex
-        guard cache.units[Int(unit)].dead == 0, link.pointee.destination == .noUnit else { return }
+        connect(linkIndex, unit, identity)
+        pthread_mutex_unlock(lock)
+    }
+
+    /// The lock is held.
+    private func connect(_ linkIndex: Int, _ unit: UnitIndex, _ identity: UInt32) {
+        let link = cache.links + linkIndex, target = cache.units + Int(unit)
+        guard target.pointee.dead == 0, link.pointee.destination == .noUnit else { return }
         link.pointee.destination = unit
-        link.pointee.nextIncoming = cache.units[Int(unit)].incoming
-        cache.units[Int(unit)].incoming = UInt32(truncatingIfNeeded: linkIndex)
-        patch(link.pointee.patchOffset, to: cache.units[Int(unit)].codeOffset)
-        if link.pointee.pageCheckOffset != 0 {
-            guise_store32(cache.writable + Int(link.pointee.pageCheckOffset), identity)
-        }
+        link.pointee.nextIncoming = target.pointee.incoming
+        target.pointee.incoming = UInt32(truncatingIfNeeded: linkIndex)
+        patch(link.pointee.patchOffset, to: target.pointee.codeOffset)
+        let check = link.pointee.pageCheckOffset
+        if check != 0 { guise_store32(cache.writable + Int(check), identity) }
     }
 
     private func patch(_ offset: UInt32, to target: UInt32) {
@@ -302,17 +287,26 @@ public final class TranslationRuntime: @unchecked Sendable {
         guard length > 0 else { return }
         pthread_mutex_lock(lock)
         defer { pthread_mutex_unlock(lock) }
-        guard !pages.isEmpty || !straddlers.isEmpty else { return }
+        guard pages.count > 0 || !straddlers.isEmpty else { return }
         let firstPage = start >> 12, lastPage = (start &+ (length - 1)) >> 12
         if lastPage - firstPage > UInt64(pages.count) {
-            for page in pages.keys where page >= firstPage && page <= lastPage { dropPage(page) }
-            for page in straddlers.keys where page >= firstPage && page <= lastPage { dropPage(page) }
+            pages.forEach { page, head in
+                if page >= firstPage && page <= lastPage { dropList(&head) }
+            }
+            for page in straddlers.keys where page >= firstPage && page <= lastPage { dropStraddlers(page) }
         } else {
-            for page in firstPage...lastPage { dropPage(page) }
+            for page in firstPage...lastPage {
+                if !straddlers.isEmpty { dropStraddlers(page) }
+                var head = pages[page]
+                if head != .noUnit {
+                    dropList(&head)
+                    _ = pages.exchange(page, .noUnit)
+                }
+            }
         }
         // A program's unit that starts on the page before may reach into this one.
-        if options.identityMemory, firstPage > 0, let head = pages[firstPage - 1] {
-            var index = head
+        if options.identityMemory, firstPage > 0 {
+            var index = pages[firstPage - 1]
             while index != .noUnit {
                 let record = cache.units[Int(index)]
                 if record.dead == 0, (record.start & 0xFFF) + UInt64(record.guestByteLength) > 0x1000 { drop(index) }
@@ -321,30 +315,41 @@ public final class TranslationRuntime: @unchecked Sendable {
         }
     }
 
-    private func dropPage(_ page: UInt64) {
+    private func dropStraddlers(_ page: UInt64) {
         if let units = straddlers.removeValue(forKey: page) { for unit in units { drop(unit) } }
-        guard var index = pages.removeValue(forKey: page) else { return }
-        while index != .noUnit {
-            let next = cache.units[Int(index)].pageNext
-            drop(index)
-            index = next
+    }
+
+    /// Drops every unit of a page's list and empties it.
+    private func dropList(_ head: inout UnitIndex) {
+        while head != .noUnit {
+            drop(head)
+            head = cache.units[Int(head)].pageNext
         }
+    }
+
+    /// Whether the unit whose code contains a host address was made from guest bytes on a page. Safe in a signal handler.
+    public func isUnit(at hostAddress: UInt64, onPage page: UInt64) -> Bool {
+        let unit = cache.unit(at: hostAddress)
+        guard unit != .noUnit else { return false }
+        let record = cache.units[Int(unit)]
+        let last = record.start &+ UInt64(max(1, record.guestByteLength)) &- 1
+        return record.start >> 12 <= page && page <= last >> 12
     }
 
     /// Units published under a page: whether there are any.
     public func hasUnits(page: UInt64) -> Bool {
         pthread_mutex_lock(lock)
         defer { pthread_mutex_unlock(lock) }
-        return pages[page] != nil
+        return pages[page] != .noUnit
     }
 
     private func drop(_ index: UnitIndex) {
         let record = cache.units + Int(index)
         guard record.pointee.dead == 0 else { return }
-        record.pointee.dead = 1
+        guise_store32(Self.deadField(record), 1)
         unlinkIncoming(index)
-        table.remove(record.pointee.start, UnitTable.context(record.pointee.context, record.pointee.mode))
-        let slot = StateLayout.jumpCache + Int(record.pointee.start & UInt64((StateLayout.jumpCacheCount - 1) * 2)) * 8
+        table.remove(index)
+        let slot = StateLayout.jumpCacheSlot(record.pointee.start)
         for member in members { guise_store64(member.state + slot, UInt64.max) }
     }
 
@@ -353,7 +358,7 @@ public final class TranslationRuntime: @unchecked Sendable {
     public func verifyAll(_ hash: (UInt64, Int) -> UInt64?) {
         pthread_mutex_lock(lock)
         defer { pthread_mutex_unlock(lock) }
-        for (page, head) in pages {
+        pages.forEach { _, head in
             var index = head
             var living = false
             while index != .noUnit {
@@ -367,7 +372,7 @@ public final class TranslationRuntime: @unchecked Sendable {
                 }
                 index = record.pageNext
             }
-            if !living { pages[page] = nil }
+            if !living { head = .noUnit }
         }
     }
 
@@ -380,7 +385,7 @@ public final class TranslationRuntime: @unchecked Sendable {
     var cacheBytesUsed: Int {
         pthread_mutex_lock(lock)
         defer { pthread_mutex_unlock(lock) }
-        return cache.nextChunk - firstChunk
+        return cache.chunkCount * CodeCache.chunkSize
     }
 
     /// Empties the cache. Called by a thread outside generated code; waits for the others to come out.
@@ -408,14 +413,10 @@ public final class TranslationRuntime: @unchecked Sendable {
         pthread_mutex_lock(lock)
         dropInterpreted()
         table.removeAll()
-        memset(cache.granuleOwner, 0, cache.nextChunk / CodeCache.granule * 4)
-        pages.removeAll(keepingCapacity: true)
+        pages.removeAll()
         straddlers.removeAll()
         flushed?()
-        if releasing { cache.release(from: firstChunk) }
-        cache.nextChunk = firstChunk
-        cache.unitCount = 0
-        cache.linkCount = 0
+        cache.takeBack(releasing: releasing)
         for member in members { Self.clearJumpCache(member.state) }
         flushing = false
         pthread_mutex_unlock(lock)
@@ -439,9 +440,10 @@ public final class TranslationRuntime: @unchecked Sendable {
         pthread_mutex_lock(lock)
         defer { pthread_mutex_unlock(lock) }
         guard let image = fopen(path, "w"), let index = fopen(path + ".units", "w") else { return }
-        fwrite(cache.writable, 1, cache.nextChunk, image)
-        for unit in 0..<cache.unitCount where cache.units[unit].dead == 0 {
-            let record = cache.units[unit]
+        fwrite(cache.writable, 1, cache.end, image)
+        cache.forEachUnit { unit in
+            let record = cache.units[Int(unit)]
+            guard record.dead == 0 else { return }
             let line = [UInt64(record.codeOffset), UInt64(record.codeLength), record.start, UInt64(record.mode)]
                 .map { String($0, radix: 16) }.joined(separator: " ")
             fputs(line + "\n", index)

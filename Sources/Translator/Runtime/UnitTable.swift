@@ -1,80 +1,207 @@
-// Finds units by guest address: an open-addressing hash table in raw memory, one cache line per look-up.
+// Finds units by guest address: an open-addressing hash table in raw memory.
 //
-// Guarded by the runtime's lock.
+// Looking up takes no lock: an entry is one word, written in one store, and says enough to find the unit's record, which
+// never changes while it can be found. Everything else is guarded by the runtime's lock. Readers are inside generated
+// code as far as flushes are concerned, so that nothing they may be looking at is freed.
+
+import CHost
 
 /// Units by (guest address, context and mode).
 final class UnitTable {
-    private struct Entry {
-        var start: UInt64
-        var context: UInt32
-        /// Unit index + 1; 0 is empty, all ones a removed entry.
-        var unit: UInt32
-    }
+    /// An entry: the upper half of the key's hash, and unit index + 1 in the lower half; 0 is empty, `removed` was taken
+    /// out.
+    private typealias Entry = UInt64
+    private static let removed: Entry = 0xFFFF_FFFF
 
-    private var entries: UnsafeMutablePointer<Entry>
-    private var mask: Int
+    /// Address of the entries, read by others while it changes; the word before the first is their number minus one.
+    private let current: UnsafeMutablePointer<UInt64>
+    /// Tables outgrown, in which somebody may still be looking.
+    private var outgrown: [UnsafeMutablePointer<Entry>] = []
     /// Entries that are not empty, removed ones included.
     private var used = 0
+    private let units: UnsafeMutablePointer<UnitRecord>
+    private static let initialCount = 1 << 12
 
-    init() {
-        mask = (1 << 12) - 1
-        entries = .allocate(capacity: mask + 1)
-        entries.initialize(repeating: Entry(start: 0, context: 0, unit: 0), count: mask + 1)
-    }
-
-    deinit { entries.deallocate() }
-
-    /// Page identity and mode in one word. Identities are below 2^18, modes of a program have identity 0.
-    @inline(__always) static func context(_ context: UInt32, _ mode: UInt32) -> UInt32 { context << 14 ^ mode }
-
-    @inline(__always) private func slot(_ start: UInt64, _ context: UInt32) -> Int {
-        let mixed = (start ^ UInt64(context) << 40) &* 0x9E37_79B9_7F4A_7C15
-        return Int(truncatingIfNeeded: mixed >> 40) & mask
+    init(units: UnsafeMutablePointer<UnitRecord>) {
+        self.units = units
+        current = .allocate(capacity: 1)
+        current.initialize(to: 0)
+        table = Self.make(Self.initialCount)
     }
 
     @inline(__always)
-    func find(_ start: UInt64, _ context: UInt32) -> UnitIndex {
-        var position = slot(start, context)
+    private var table: UnsafeMutablePointer<Entry> {
+        get { UnsafeMutablePointer(bitPattern: UInt(guise_load64(current))).unsafelyUnwrapped }
+        set { guise_store64(current, UInt64(UInt(bitPattern: newValue))) }
+    }
+
+    deinit {
+        for old in outgrown { Self.free(old) }
+        Self.free(table)
+        current.deallocate()
+    }
+
+    private static func make(_ count: Int) -> UnsafeMutablePointer<Entry> {
+        let memory = UnsafeMutablePointer<Entry>.allocate(capacity: count + 1)
+        memory.initialize(repeating: 0, count: count + 1)
+        memory[0] = UInt64(count - 1)
+        return memory + 1
+    }
+
+    private static func free(_ table: UnsafeMutablePointer<Entry>) { (table - 1).deallocate() }
+
+    /// Units that start within 128 bytes of each other share a cache line of entries.
+    @inline(__always) private static func hash(_ start: UInt64, _ context: UInt32, _ mode: UInt32) -> UInt64 {
+        let neighbourhood = (start >> 7 ^ UInt64(context) << 40 ^ UInt64(mode) << 20) &* 0x9E37_79B9_7F4A_7C15
+        return (neighbourhood ^ start << 32) & ~0xFFFF_FFFF | neighbourhood >> 29 & 0xFFFF_FFF8 | start >> 4 & 7
+    }
+
+    /// The unit of a key, or `.noUnit`.
+    @inline(__always)
+    func find(_ start: UInt64, _ context: UInt32, _ mode: UInt32) -> UnitIndex {
+        let table = self.table, mask = table[-1]
+        let hash = Self.hash(start, context, mode)
+        var position = hash & mask
         while true {
-            let entry = entries[position]
-            if entry.unit == 0 { return .noUnit }
-            if entry.start == start && entry.context == context && entry.unit != .max { return entry.unit - 1 }
-            position = (position + 1) & mask
-        }
-    }
-
-    func insert(_ start: UInt64, _ context: UInt32, _ unit: UnitIndex) {
-        if used > (mask + 1) / 4 * 3 { grow() }
-        var position = slot(start, context)
-        while entries[position].unit != 0 { position = (position + 1) & mask }
-        entries[position] = Entry(start: start, context: context, unit: unit + 1)
-        used += 1
-    }
-
-    func remove(_ start: UInt64, _ context: UInt32) {
-        var position = slot(start, context)
-        while entries[position].unit != 0 {
-            if entries[position].start == start && entries[position].context == context {
-                entries[position].unit = .max
+            let entry = guise_load64(table + Int(position))
+            if entry == 0 { return .noUnit }
+            if entry >> 32 == hash >> 32 && entry != Self.removed {
+                let unit = UnitIndex(truncatingIfNeeded: entry) &- 1
+                let record = units + Int(unit)
+                if record.pointee.start == start && record.pointee.context == context && record.pointee.mode == mode {
+                    return unit
+                }
             }
             position = (position + 1) & mask
         }
     }
 
+    /// Adds a unit whose record is complete.
+    func insert(_ unit: UnitIndex) {
+        if used > Int(table[-1]) / 4 * 3 { grow() }
+        let record = units + Int(unit)
+        let hash = Self.hash(record.pointee.start, record.pointee.context, record.pointee.mode)
+        place(table, hash & ~0xFFFF_FFFF | UInt64(unit + 1), hash)
+    }
+
+    private func place(_ table: UnsafeMutablePointer<Entry>, _ entry: Entry, _ hash: UInt64) {
+        let mask = table[-1]
+        var position = hash & mask
+        while table[Int(position)] != 0 { position = (position + 1) & mask }
+        guise_store64(table + Int(position), entry)
+        used += 1
+    }
+
+    func remove(_ unit: UnitIndex) {
+        let record = units + Int(unit)
+        let hash = Self.hash(record.pointee.start, record.pointee.context, record.pointee.mode)
+        let mask = table[-1]
+        var position = hash & mask
+        while table[Int(position)] != 0 {
+            if UInt32(truncatingIfNeeded: table[Int(position)]) == unit + 1 {
+                guise_store64(table + Int(position), Self.removed)
+                return
+            }
+            position = (position + 1) & mask
+        }
+    }
+
+    /// Forgets everything. Nobody is looking.
     func removeAll() {
-        entries.update(repeating: Entry(start: 0, context: 0, unit: 0), count: mask + 1)
+        for old in outgrown { Self.free(old) }
+        outgrown.removeAll()
+        Self.free(table)
+        table = Self.make(Self.initialCount)
         used = 0
     }
 
     /// Makes a table twice the size, without the removed entries.
     private func grow() {
-        let old = entries, oldMask = mask
-        mask = oldMask * 2 + 1
-        entries = .allocate(capacity: mask + 1)
-        entries.initialize(repeating: Entry(start: 0, context: 0, unit: 0), count: mask + 1)
+        let old = table, count = Int(old[-1]) + 1
+        let larger = Self.make(count * 2)
         used = 0
-        for index in 0...oldMask where old[index].unit != 0 && old[index].unit != .max {
-            insert(old[index].start, old[index].context, old[index].unit - 1)
+        for position in 0..<count where old[position] != 0 && old[position] != Self.removed {
+            let record = units + Int(UnitIndex(truncatingIfNeeded: old[position]) - 1)
+            place(larger, old[position], Self.hash(record.pointee.start, record.pointee.context, record.pointee.mode))
+        }
+        outgrown.append(old)
+        table = larger
+    }
+}
+
+/// Guest pages and the head of the list of units in each: an open-addressing hash table in raw memory, guarded by the
+/// runtime's lock.
+struct PageTable {
+    struct Entry {
+        /// Page number + 1; 0 is empty.
+        var key: UInt64
+        var head: UnitIndex
+    }
+
+    private var entries: UnsafeMutablePointer<Entry>
+    private var mask: Int
+    private var used = 0
+    private static let initialCount = 1 << 8
+
+    init() {
+        mask = Self.initialCount - 1
+        entries = Self.make(Self.initialCount)
+    }
+
+    func deallocate() { entries.deallocate() }
+
+    private static func make(_ count: Int) -> UnsafeMutablePointer<Entry> {
+        let entries = UnsafeMutablePointer<Entry>.allocate(capacity: count)
+        entries.initialize(repeating: Entry(key: 0, head: .noUnit), count: count)
+        return entries
+    }
+
+    /// Pages ever added since the table was empty.
+    var count: Int { used }
+
+    @inline(__always) private func position(_ page: UInt64) -> Int {
+        var position = Int(truncatingIfNeeded: ((page + 1) &* 0x9E37_79B9_7F4A_7C15) >> 32) & mask
+        while entries[position].key != 0 && entries[position].key != page + 1 { position = (position + 1) & mask }
+        return position
+    }
+
+    /// Head of a page's list; `.noUnit` when it is empty.
+    @inline(__always)
+    subscript(page: UInt64) -> UnitIndex { entries[position(page)].head }
+
+    /// Replaces the head of a page's list and returns the one before.
+    @inline(__always)
+    mutating func exchange(_ page: UInt64, _ head: UnitIndex) -> UnitIndex {
+        if used > (mask + 1) / 4 * 3 { grow() }
+        let entry = entries + position(page)
+        if entry.pointee.key == 0 {
+            entry.pointee.key = page + 1
+            used += 1
+        }
+        let old = entry.pointee.head
+        entry.pointee.head = head
+        return old
+    }
+
+    /// Calls `body` with every page that has a list; it may change the list's head.
+    func forEach(_ body: (UInt64, inout UnitIndex) -> Void) {
+        for position in 0...mask where entries[position].key != 0 && entries[position].head != .noUnit {
+            body(entries[position].key - 1, &entries[position].head)
+        }
+    }
+
+    mutating func removeAll() {
+        entries.deallocate()
+        self = PageTable()
+    }
+
+    private mutating func grow() {
+        let old = entries, count = mask + 1
+        mask = count * 2 - 1
+        entries = Self.make(count * 2)
+        used = 0
+        for position in 0..<count where old[position].key != 0 && old[position].head != .noUnit {
+            _ = exchange(old[position].key - 1, old[position].head)
         }
         old.deallocate()
     }

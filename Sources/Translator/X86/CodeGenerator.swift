@@ -45,8 +45,8 @@ struct ValuePlace {
 }
 
 /// An out-of-line piece of code, emitted after the unit's hot path.
-struct ColdCode {
-    enum Kind {
+struct ColdCode: BitwiseCopyable {
+    enum Kind: UInt8 {
         case loadSlow, storeSlow, pointerSlow, misaligned, exitToPC, canonicalNaN, softFloat, divideByZero, divideMinusOne,
              resetStack, unboxNaN, raise
     }
@@ -63,7 +63,7 @@ struct ColdCode {
 }
 
 /// A direct exit of the unit.
-struct PendingLink {
+struct PendingLink: BitwiseCopyable {
     var target: UInt64
     /// The rel32 to patch; it leads to a stub until linked.
     var patch: UnsafeMutablePointer<UInt8>
@@ -105,13 +105,11 @@ final class CodeGenerator {
     var floatLocked: UInt32 = 0
     var freeSpills: UInt32 = 0xFFFF
     var freeVectorSpills: UInt32 = 0xFF
-    /// The unit has a backward or indirect jump.
-    private var looping = false
     /// The unit did not fit the fixed tables and must be lifted shorter.
     var failed = false
-    var cold: [ColdCode] = []
-    var pendingLinks: [PendingLink] = []
-    var sideTable: [UInt32] = []
+    var cold = RawList<ColdCode>(capacity: 64)
+    var pendingLinks = RawList<PendingLink>(capacity: 64)
+    var sideTable = RawList<UInt32>(capacity: 256)
     var entry: UnsafeMutablePointer<UInt8>
     var currentPC: UInt64 = 0
     var tlbMode = 0
@@ -168,9 +166,6 @@ final class CodeGenerator {
         floatTouched.initialize(repeating: 0, count: 16)
         asm = Assembler(at: thunks.start)
         entry = thunks.start
-        cold.reserveCapacity(64)
-        pendingLinks.reserveCapacity(64)
-        sideTable.reserveCapacity(256)
     }
 
     deinit {
@@ -185,6 +180,9 @@ final class CodeGenerator {
         floatOwner.deallocate()
         touched.deallocate()
         floatTouched.deallocate()
+        cold.deallocate()
+        pendingLinks.deallocate()
+        sideTable.deallocate()
     }
 
     /// Emits the unit's hot and cold code at `destination`. Links are emitted by the runtime from `pendingLinks`.
@@ -199,7 +197,15 @@ final class CodeGenerator {
         emitInterruptCheck()
         let count = unit.count
         var index = 0
+        let uses = unit.uses, values = values
         while index < count && !failed {
+            if index == emittedFlags {
+                index += 1
+                continue
+            }
+            // Operands come before their users, so that nobody looks at a place before it is initialised here.
+            (values + index).initialize(to: ValuePlace(remaining: UInt32(uses[index]),
+                                                       root: ValueID(truncatingIfNeeded: index)))
             locked = 0
             floatLocked = 0
             currentIndex = index
@@ -217,19 +223,6 @@ final class CodeGenerator {
             valueCapacity = unit.capacity
             values = .allocate(capacity: valueCapacity)
         }
-        let instructions = unit.instructions, uses = unit.uses, values = values
-        looping = false
-        var pc = unit.start
-        for index in 0..<unit.count {
-            (values + index).initialize(to: ValuePlace(remaining: UInt32(uses[index]),
-                                                       root: ValueID(truncatingIfNeeded: index)))
-            switch instructions[index].opcode {
-            case .instruction: pc = UInt64(bitPattern: instructions[index].imm)
-            case .jumpIndirect: looping = true
-            case .jump, .exitIf, .exitIfFlags: if UInt64(bitPattern: instructions[index].imm) <= pc { looping = true }
-            default: break
-            }
-        }
         owner.update(repeating: .none, count: 16)
         floatOwner.update(repeating: .none, count: 16)
         globalValue.update(repeating: .none, count: globalCount)
@@ -240,9 +233,9 @@ final class CodeGenerator {
         pendingFlags = .none
         notedFlagsInHost = false
         emittedFlags = -1
-        cold.removeAll(keepingCapacity: true)
-        pendingLinks.removeAll(keepingCapacity: true)
-        sideTable.removeAll(keepingCapacity: true)
+        cold.removeAll()
+        pendingLinks.removeAll()
+        sideTable.removeAll()
         currentPC = unit.start
     }
 
@@ -254,7 +247,7 @@ final class CodeGenerator {
 
     /// Units that can be part of a loop notice exit requests at their entry.
     private func emitInterruptCheck() {
-        guard looping else { return }
+        guard unit.isLooping else { return }
         asm.alu(ALU.cmp, .state(StateLayout.exitRequest), immediate: 0, wide: false)
         cold.append(ColdCode(kind: .exitToPC, entry: asm.jcc(CC.ne), value: unit.start))
     }
@@ -263,7 +256,6 @@ final class CodeGenerator {
 
     private func emit(_ index: Int) {
         let instruction = unit.instructions[index]
-        if index == emittedFlags { return }
         if hostFlags != .none || notedFlagsInHost { prepareFlags(index, instruction) }
         switch instruction.opcode {
         case .dead, .fence:

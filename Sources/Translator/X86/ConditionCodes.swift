@@ -542,8 +542,15 @@ extension CodeGenerator {
         if instruction.c != .none { consume(instruction.c) }
         if flags.c != .none { consume(flags.c) }
         define(index, target, direct: direct)
-        flagsAreInHost(flagsIndex)
-        emittedFlags = flagsIndex
+        placeFusedFlags(flagsIndex)
+    }
+
+    /// The flags operation was emitted with the one in front of it.
+    private func placeFusedFlags(_ index: Int) {
+        (values + index).initialize(to: ValuePlace(remaining: UInt32(unit.uses[index]),
+                                                   root: ValueID(truncatingIfNeeded: index)))
+        flagsAreInHost(index)
+        emittedFlags = index
     }
 
     private func emitTest(_ index: Int, _ instruction: Instruction, _ flagsIndex: Int, _ size: Int) {
@@ -556,8 +563,7 @@ extension CodeGenerator {
         consume(instruction.a)
         consume(instruction.b)
         values[index].remaining = 0
-        flagsAreInHost(flagsIndex)
-        emittedFlags = flagsIndex
+        placeFusedFlags(flagsIndex)
     }
 
     /// One use less of a value that has at least one more.

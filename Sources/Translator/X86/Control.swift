@@ -121,7 +121,10 @@ extension CodeGenerator {
     // MARK: cold code
 
     func emitColdCode() {
-        for piece in cold {
+        var next = 0
+        while next < cold.count {
+            let piece = cold[next]
+            next += 1
             Assembler.patch(piece.entry, to: asm.at)
             if let second = piece.entry2 { Assembler.patch(second, to: asm.at) }
             switch piece.kind {
@@ -254,33 +257,39 @@ extension CodeGenerator {
 
     /// Emits the stubs that unlinked exits lead to and their link records, from `firstLink` on. A machine's links to
     /// another page verify that page through the instruction TLB.
-    func emitLinkStubs(firstLink: Int, cache: CodeCache, unitIndex: UnitIndex) {
-        for (position, pending) in pendingLinks.enumerated() {
+    func emitLinkStubs(firstLink: Int, cache: CodeCache) {
+        for position in 0..<pendingLinks.count {
+            let pending = pendingLinks[position]
             let linkIndex = firstLink + position
-            let stub = asm.at
-            var record = LinkRecord(target: pending.target, patchOffset: offset(pending.patch, cache),
-                                    stubOffset: offset(stub, cache), pageCheckOffset: 0, source: unitIndex,
-                                    destination: .noUnit, nextIncoming: .max)
-            Assembler.patch(pending.patch, to: stub)
-            if !options.identityMemory && pending.target >> 12 != unit.start >> 12 {
+            var patch = pending.patch
+            let checksPage = !options.identityMemory && pending.target >> 12 != unit.start >> 12
+            if checksPage {
                 let slot = StateLayout.itlb + Int((pending.target >> 12) & UInt64(StateLayout.itlbCount - 1)) * 4
-                while (Int(bitPattern: asm.at) + 6) & 63 > 60 { asm.byte(0x90) }
+                // Neither the immediate nor the displacement may cross a cache line (see `alignPatch`).
+                while (Int(bitPattern: asm.at) + 6) & 63 > 60 || (Int(bitPattern: asm.at) + 13) & 63 > 60 { asm.byte(0x90) }
+                Assembler.patch(pending.patch, to: asm.at)
                 asm.op(0x81, wide: false, ALU.cmp, .state(slot))
-                record.pageCheckOffset = offset(asm.at, cache)
+                let check = asm.at
                 asm.int32(-1)
-                let miss = asm.jcc(CC.ne)
-                alignPatch(opcodeBytes: 1)
-                let jump = asm.jmp()
-                record.patchOffset = offset(jump, cache)
-                Assembler.patch(miss, to: asm.at)
-                Assembler.patch(jump, to: asm.at)
-                record.stubOffset = offset(asm.at, cache)
+                asm.byte(0x70 | CC.ne) // to the stub behind the jump
+                asm.byte(5)
+                patch = asm.jmp()
+                assert(patch - check == Int(LinkRecord.pageCheckDistance))
             }
+            let stub = asm.at
+            Assembler.patch(patch, to: stub)
             asm.byte(0xB8) // mov eax, imm32
             asm.int32(Int32(truncatingIfNeeded: linkIndex))
             asm.jmp(to: thunks.linkExit)
-            (cache.links + linkIndex).initialize(to: record)
+            (cache.links + linkIndex).initialize(to: LinkRecord(
+                target: pending.target, patchOffset: offset(patch, cache), stubOffset: offset(stub, cache),
+                hasPageCheck: checksPage))
         }
+    }
+
+    /// Copies the table of host and guest offsets behind the code.
+    func copySideTable(to destination: UnsafeMutablePointer<UInt8>) {
+        UnsafeMutableRawPointer(destination).copyMemory(from: sideTable.elements, byteCount: sideTable.count * 4)
     }
 
     private func offset(_ pointer: UnsafeMutablePointer<UInt8>, _ cache: CodeCache) -> UInt32 {

@@ -1,0 +1,86 @@
+// The instructions on packed and unpacked decimal numbers: all done by a helper.
+//
+// Source: AMD APM volume 3, AAA AAD AAM AAS DAA DAS; undefined flags as on AMD processors.
+
+import IR
+import Translator
+
+enum Decimal {
+    static func join(_ row: LiftTable) {
+        row("daa") { $0.decimal(.daa) }
+        row("das") { $0.decimal(.das) }
+        row("aaa") { $0.decimal(.aaa) }
+        row("aas") { $0.decimal(.aas) }
+        row("aam") { $0.decimal(.aam) }
+        row("aad") { $0.decimal(.aad) }
+    }
+}
+
+/// First argument of the helper `decimal`.
+enum DecimalOperation: UInt64 {
+    case daa, das, aaa, aas, aam, aad
+}
+
+extension Lifter {
+    func decimal(_ operation: DecimalOperation) { call(.decimal, k(Int64(operation.rawValue)), k(i.immediate & 0xFF)) }
+}
+
+extension X86State {
+    /// False for #DE.
+    fileprivate func execute(_ operation: DecimalOperation, _ immediate: UInt8) -> Bool {
+        let ax = UInt16(truncatingIfNeeded: register(Self.rax))
+        let al = UInt8(truncatingIfNeeded: ax), ah = UInt8(truncatingIfNeeded: ax >> 8)
+        let before = eflags
+        switch operation {
+        case .daa, .das: return adjustPacked(al, ah, before, subtract: operation == .das)
+        case .aaa, .aas: return adjustUnpacked(ax, before, subtract: operation == .aas)
+        case .aam:
+            guard immediate != 0 else { return false }
+            finishDecimal(al % immediate, al / immediate, carry: false, adjust: false)
+        case .aad: finishDecimal(al &+ ah &* immediate, 0, carry: false, adjust: false)
+        }
+        return true
+    }
+
+    private func adjustPacked(_ al: UInt8, _ ah: UInt8, _ before: UInt32, subtract: Bool) -> Bool {
+        let low = al & 0xF > 9 || before & EFlags.af != 0
+        let high = al > 0x99 || before & EFlags.cf != 0
+        var value = al, carry = high
+        if low {
+            // Borrowing out of the byte by the low digit's correction is a carry too.
+            if subtract { carry = carry || al < 6 } else { carry = carry || al > 0xF9 }
+            value = subtract ? value &- 6 : value &+ 6
+        }
+        if high { value = subtract ? value &- 0x60 : value &+ 0x60 }
+        finishDecimal(value, ah, carry: carry, adjust: low)
+        return true
+    }
+
+    private func adjustUnpacked(_ ax: UInt16, _ before: UInt32, subtract: Bool) -> Bool {
+        let adjust = ax & 0xF > 9 || before & EFlags.af != 0
+        var value = ax
+        if adjust { value = subtract ? ax &- 0x106 : ax &+ 0x106 }
+        let al = UInt8(truncatingIfNeeded: value)
+        finishDecimal(al & 0xF, UInt8(truncatingIfNeeded: value >> 8), carry: adjust, adjust: adjust)
+        return true
+    }
+
+    /// Writes AX, and the flags: SF ZF PF of AL, OF cleared.
+    private func finishDecimal(_ al: UInt8, _ ah: UInt8, carry: Bool, adjust: Bool) {
+        setRegister(Self.rax, UInt64(ah) << 8 | UInt64(al), size: 2)
+        var bits: UInt32 = 0
+        if carry { bits |= EFlags.cf }
+        if al.nonzeroBitCount & 1 == 0 { bits |= EFlags.pf }
+        if adjust { bits |= EFlags.af }
+        if al == 0 { bits |= EFlags.zf }
+        if al & 0x80 != 0 { bits |= EFlags.sf }
+        self[X86Layout.flags] = Self.packed(bits)
+    }
+}
+
+let decimalHelper: HelperFunction = { base, operation, immediate, _ in
+    let state = X86State(base)
+    guard let operation = DecimalOperation(rawValue: operation) else { return 0 }
+    if !state.execute(operation, UInt8(truncatingIfNeeded: immediate)) { state.leave(vector: ExceptionVector.divide) }
+    return 0
+}

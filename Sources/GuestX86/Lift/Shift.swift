@@ -1,0 +1,130 @@
+// Shifts and rotates. Counts are masked to 5 bits, or 6 with 64-bit operands; 8- and 16-bit operands can be shifted by more
+// than their width. The flags operations know all that; a count of 0 leaves the flags alone but writes the destination.
+//
+// Source: AMD APM volume 3, chapter 3; docs/x86.md for undefined flags.
+
+import IR
+import Translator
+
+enum Shift {
+    static func join(_ row: LiftTable) {
+        row("shl") { $0.shift(.shiftLeft, .shiftLeft) }
+        row("sal") { $0.shift(.shiftLeft, .shiftLeft) }
+        row("shr") { $0.shift(.shiftRightUnsigned, .shiftRightUnsigned) }
+        row("sar") { $0.shift(.shiftRightSigned, .shiftRightSigned) }
+        row("rol") { $0.shift(.rotateLeft, .rotateLeft) }
+        row("ror") { $0.shift(.rotateRight, .rotateRight) }
+        row("rcl") { $0.shift(.rotateCarryLeft, .rotateCarryLeft) }
+        row("rcr") { $0.shift(.rotateCarryRight, .rotateCarryRight) }
+        row("shld") { $0.doubleShift(left: true) }
+        row("shrd") { $0.doubleShift(left: false) }
+        row("shlx") { $0.flaglessShift(.shiftLeft) }
+        row("shrx") { $0.flaglessShift(.shiftRightUnsigned) }
+        row("sarx") { $0.flaglessShift(.shiftRightSigned) }
+        row("rorx", rorx)
+    }
+
+    static func rorx(_ l: inout Lifter) {
+        let size = l.size(0)
+        let count = l.i.immediate & Int64(size * 8 - 1)
+        l.write(0, l.b.binary(.rotateRight, l.read(1), l.k(count, size)))
+    }
+}
+
+extension Lifter {
+    /// The masked count in operand `number`, as the integer of `size` bytes.
+    private mutating func count(_ number: Int, _ size: Int) -> ValueID {
+        let mask: Int64 = size == 8 ? 63 : 31
+        switch operand(number).kind {
+        case .one: return k(1, size)
+        case .immediate: return k(i.immediate & mask, size)
+        default: return b.and(register(GPR.rcx, size), k(mask, size))
+        }
+    }
+
+    mutating func shift(_ opcode: Opcode, _ operation: FlagOperation) {
+        let size = size(0)
+        let amount = count(1, size), old = read(0, write: true)
+        let known = b.constantValue(amount)
+        if known == 0 { return write(0, old) }
+        let before: ValueID
+        switch operation {
+        case .shiftLeft, .shiftRightUnsigned, .shiftRightSigned: before = known == nil ? flags : .none
+        default: before = flags
+        }
+        let value = shifted(opcode, old, amount, size, before)
+        finish(value) { $0.flags(operation, old, amount, before: before) }
+    }
+
+    /// The value of a shift or rotate.
+    private func shifted(_ opcode: Opcode, _ old: ValueID, _ amount: ValueID, _ size: Int, _ before: ValueID) -> ValueID {
+        switch opcode {
+        case .rotateCarryLeft, .rotateCarryRight: return b.withCarry(opcode, old, amount, before)
+        case .rotateLeft, .rotateRight: return b.binary(opcode, old, amount)
+        default: break
+        }
+        if size >= 4 { return b.binary(opcode, old, amount) }
+        if let known = b.constantValue(amount), known < Int64(size * 8) { return b.binary(opcode, old, amount) }
+        let wide = opcode == .shiftRightSigned ? b.signExtend(old, .i32) : b.zeroExtend(old, .i32)
+        return b.truncate(b.binary(opcode, wide, b.zeroExtend(amount, .i32)), Self.type(size))
+    }
+
+    mutating func flaglessShift(_ opcode: Opcode) {
+        let size = size(0), source = read(1)
+        let amount = b.and(read(2), k(Int64(size * 8 - 1), size))
+        write(0, b.binary(opcode, source, amount))
+    }
+
+    /// SHLD and SHRD: the bits shifted in come from operand 1.
+    mutating func doubleShift(left: Bool) {
+        let size = size(0), width = Int64(size * 8)
+        let amount = count(2, size), old = read(0, write: true), filler = read(1)
+        if b.constantValue(amount) == 0 { return write(0, old) }
+        let value: ValueID, out: ValueID
+        if size == 2 {
+            (value, out) = doubleShift16(left: left, old, filler, b.zeroExtend(amount, .i64))
+        } else {
+            let opcode: Opcode = left ? .shiftLeft : .shiftRightUnsigned
+            let other: Opcode = left ? .shiftRightUnsigned : .shiftLeft
+            // The filler moves by width − amount, in two steps so that an amount of 0 moves it out.
+            let rest = b.xor(amount, k(width - 1, size))
+            let moved = b.binary(other, b.binary(other, filler, k(1, size)), rest)
+            value = b.or(b.binary(opcode, old, amount), moved)
+            let last = left ? b.sub(k(width, size), amount) : b.sub(amount, k(1, size))
+            out = b.and(b.binary(.shiftRightUnsigned, old, last), k(1, size))
+        }
+        let before = flags
+        write(0, value)
+        setFlags(doubleShiftFlags(value, carry: out, amount, size, before, left: left))
+    }
+
+    /// The 16-bit forms shift a double word; with counts above 16 zeros follow it.
+    private func doubleShift16(left: Bool, _ old: ValueID, _ filler: ValueID, _ amount: ValueID) -> (ValueID, ValueID) {
+        let a = b.zeroExtend(old, .i64), c = b.zeroExtend(filler, .i64)
+        if left {
+            let shifted = b.binary(.shiftLeft, b.or(b.binary(.shiftLeft, a, k(16)), c), amount)
+            let out = b.and(b.binary(.shiftRightUnsigned, shifted, k(32)), k(1))
+            return (b.truncate(b.binary(.shiftRightUnsigned, shifted, k(16)), .i16), b.truncate(out, .i16))
+        }
+        let joined = b.or(b.binary(.shiftLeft, c, k(16)), a)
+        let out = b.and(b.binary(.shiftRightUnsigned, joined, b.sub(amount, k(1))), k(1))
+        return (b.truncate(b.binary(.shiftRightUnsigned, joined, amount), .i16), b.truncate(out, .i16))
+    }
+
+    /// SF ZF PF of the result, CF the last bit out, AF set; OF as for a shift by one of the last step.
+    private func doubleShiftFlags(_ value: ValueID, carry: ValueID, _ amount: ValueID, _ size: Int, _ before: ValueID,
+                                  left: Bool) -> ValueID {
+        let width = Int64(size * 8)
+        let top = b.and(b.binary(.shiftRightUnsigned, value, k(width - 1, size)), k(1, size))
+        let other = left ? carry : b.and(b.binary(.shiftRightUnsigned, value, k(width - 2, size)), k(1, size))
+        let overflow = b.zeroExtend(b.xor(top, other), .i64)
+        var bits = b.flagsToBits(b.flags(.logic, value))
+        bits = b.or(bits, b.zeroExtend(carry, .i64))
+        bits = b.or(bits, b.binary(.shiftLeft, overflow, k(11)))
+        bits = b.or(bits, k(Int64(EFlags.af)))
+        if b.constantValue(amount) == nil {
+            bits = b.select(b.compare(.equal, amount, k(0, size)), b.flagsToBits(before), bits)
+        }
+        return b.bitsToFlags(bits)
+    }
+}
