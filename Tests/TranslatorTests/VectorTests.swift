@@ -6,12 +6,14 @@ import IR
 import Testing
 @testable import Translator
 
-/// A guest with vector registers: v0…v5, then x0…x3.
+/// A guest with vector registers: v0…v5, then x0…x3, then flags.
 enum VectorGuest {
     static let vectorCount = 6
+    static let flags = 10
     static let globals: [Global] =
         (0..<vectorCount).map { Global(name: "v\($0)", type: .v128, offset: StateLayout.front + $0 * 16) }
         + (0..<4).map { Global(name: "x\($0)", type: .i64, offset: StateLayout.integerGlobals + $0 * 8) }
+        + [Global(name: "flags", type: .flags, offset: StateLayout.statusFlags)]
     static func x(_ number: Int) -> Int { vectorCount + number }
 }
 
@@ -139,7 +141,7 @@ struct VectorOperands {
                     Issue.record("\(operation) is declined")
                     break
                 }
-                for _ in 0..<(count > 1 ? 30 : 200) {
+                for _ in 0..<(count > 1 ? 20 : 60) {
                     let vectors = (0..<4).map { _ in operands.vector() }
                     let x = [Self.lengths(operation, operands.half()), Self.lengths(operation, operands.half()), 0]
                     let mxcsr = operands.mxcsr()

@@ -71,9 +71,6 @@ public enum StateLayout {
     /// the operation word of an out-of-line vector operation, the result in place of the first.
     public static let vectorScratch = 912
 
-    /// 16 bytes: the value of a 16-byte access that takes the slow path, from it or to it.
-    public static let vectorScratch = 912
-
     // MARK: front
     /// Space the front lays out itself (control registers, …).
     public static let front = 1024

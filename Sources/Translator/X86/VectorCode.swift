@@ -91,6 +91,13 @@ extension CodeGenerator {
         }
     }
 
+    /// Whether the host's status flags survive a vector operation.
+    func vectorKeepsFlags(_ instruction: Instruction) -> Bool {
+        guard instruction.type != .flags,
+              let operation = VectorOperation(rawValue: UInt16(truncatingIfNeeded: instruction.imm)) else { return false }
+        return operation.signature.form != .string && thunks.hostHas(operation.signature.needs)
+    }
+
     /// A temporary for the result: that of a dying operand, or a free one.
     private func vectorTarget(_ a: ValueID) -> UInt8 {
         dies(a) ? values[Int(root(a))].location : allocateFloat()
