@@ -26,6 +26,9 @@ public enum ValueType: UInt8, CaseIterable, Sendable {
         }
     }
 
-    /// True for f32 and f64, which live in vector registers of the host.
+    /// True for f32 and f64.
     @inlinable public var isFloat: Bool { self == .f32 || self == .f64 }
+
+    /// True for what lives in vector registers of the host: f32, f64 and v128.
+    @inlinable public var inVectorRegister: Bool { isFloat || self == .v128 }
 }
