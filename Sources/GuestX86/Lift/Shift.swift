@@ -9,7 +9,6 @@ import Translator
 enum Shift {
     static func join(_ row: LiftTable) {
         row("shl") { $0.shift(.shiftLeft, .shiftLeft) }
-        row("sal") { $0.shift(.shiftLeft, .shiftLeft) }
         row("shr") { $0.shift(.shiftRightUnsigned, .shiftRightUnsigned) }
         row("sar") { $0.shift(.shiftRightSigned, .shiftRightSigned) }
         row("rol") { $0.shift(.rotateLeft, .rotateLeft) }
