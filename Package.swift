@@ -69,6 +69,7 @@ let package = Package(
         // Runs guest instructions on the host's own processor, for comparison.
         .target(name: "CX86Native", dependencies: ["CHost"], path: "Tests/CX86Native"),
         tests("GuestX86Tests", ["GuestX86", "ISA", "IR", "GuestMemory", "SavedState", "Translator", "TranslatedCPU", "CHost", "CX86Native"]),
+        tests("TranslatedCPUTests", ["TranslatedCPU", "Translator", "GuestX86", "GuestRISCV", "GuestMemory", "Bus", "SavedState"]),
         tests("DevicesTests", ["Devices"]),
         tests("MachinesTests", ["Machines"]),
         tests("LinuxProgramsTests", ["LinuxPrograms"]),
