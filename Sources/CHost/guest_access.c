@@ -117,6 +117,14 @@ __asm__(
     FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
     FUNCTION("guise_xadd8") "1: lock xaddq %rsi, (%rdi)\nmov %rsi, (%rdx)\nxor %eax, %eax\nret\n"
     FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
+    FUNCTION("guise_has_compat_calls")
+    "push %rbx\n"
+    "mov $20, %eax\n" // getpid
+    "1: int $0x80\n"
+    "mov $1, %eax\n"
+    "pop %rbx\n"
+    "ret\n"
+    "2: xor %eax, %eax\npop %rbx\nret\n" FIXUP("1b", "2b", GREG_RDI, 0)
     ".pushsection .rodata.guise_fixups,\"a\"\n"
     ".globl guise_fixups_end\nguise_fixups_end:\n"
     ".popsection\n");

@@ -97,6 +97,7 @@ public struct VectorSignature: Sendable {
     /// What the host must have beyond x86-64-v3.
     public var needs: Need
 
+    /// A feature of the host.
     public enum Need: UInt8, Sendable { case nothing, aes, pclmul, sha }
 }
 

@@ -42,7 +42,7 @@ final class GeneratedCode {
     init(pinned: [Int], helpers: [HelperFunction] = [], memory: InterpreterMemory = .identity,
          globals: [Global] = TestGuest.globals) throws {
         cache = try CodeCache(size: 1 << 20)
-        let front = TestFront(integerPins: pinned.filter { !globals[$0].type.inVectorRegister },
+        let front = TestFront(integerPins: pinned.filter { !globals[$0].type.inVectorRegister && globals[$0].type != .flags },
                               floatPins: pinned.filter { globals[$0].type.inVectorRegister }, helpers: helpers,
                               globals: globals)
         helperTable = .allocate(capacity: max(1, helpers.count))

@@ -27,6 +27,9 @@ int guise_cmpxchg16(uint64_t address, const uint64_t expected[2], const uint64_t
 int guise_exchange(uint64_t address, int size, uint64_t value, uint64_t *old);
 int guise_fetch_add(uint64_t address, int size, uint64_t value, uint64_t *old);
 
+/// 1 when the host's kernel takes i386 system calls (INT 80), else 0. Needs the fault handler in place.
+int guise_has_compat_calls(void);
+
 /// First faulting address of the last failed routine on this thread.
 uint64_t guise_last_fault_address(void);
 /// Nonzero when that fault was a write.

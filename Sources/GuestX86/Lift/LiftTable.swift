@@ -86,6 +86,7 @@ struct LiftCheck: OptionSet {
     static let mmx = LiftCheck(rawValue: 8)
     static let sse = LiftCheck(rawValue: 16)
     static let avx = LiftCheck(rawValue: 32)
+    static let undefinedOutsideRing0 = LiftCheck(rawValue: 64)
 
     init(rawValue: UInt8) { self.rawValue = rawValue }
 
@@ -97,6 +98,7 @@ struct LiftCheck: OptionSet {
         if flags.contains(.mmx) { checks.insert(.mmx) }
         if flags.contains(.sse) { checks.insert(.sse) }
         if flags.contains(.avx) { checks.insert(.avx) }
+        if flags.contains(.undefinedOutsideRing0) { checks.insert(.undefinedOutsideRing0) }
         self = checks
     }
 }
@@ -105,6 +107,8 @@ extension Lifter {
     /// True when the mode allows the instruction; otherwise its exception has been raised and the unit is over.
     mutating func passes(_ check: LiftCheck) -> Bool {
         if check.contains(.protected), !mode.has(Mode.protected) || mode.has(Mode.virtual8086) {
+            undefined()
+        } else if check.contains(.undefinedOutsideRing0), !mode.has(Mode.system) || mode.privilege != 0 {
             undefined()
         } else if check.contains(.privileged), !mode.has(Mode.system) || mode.privilege != 0 {
             raise(ExceptionVector.generalProtection)

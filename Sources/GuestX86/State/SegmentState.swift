@@ -43,7 +43,7 @@ public struct SegmentCache: Equatable, Sendable {
 }
 
 /// How data of a segment is accessed.
-public enum SegmentAccess: UInt64, Sendable {
+public enum DataUse: UInt64, Sendable {
     case read, write
 }
 
@@ -93,7 +93,7 @@ extension X86State {
     ///   - size: in bytes, 1…4096.
     /// - Throws: #SS(0) for the stack segment, #GP(0) for the others.
     public func checkSegment(_ segment: Int, offset: UInt64, size: UInt64,
-                             _ access: SegmentAccess) throws(X86Fault) -> UInt64 {
+                             _ access: DataUse) throws(X86Fault) -> UInt64 {
         if is64BitCode {
             let linear = segment >= 4 ? offset &+ self[X86Layout.segmentBase(segment)] : offset
             guard isCanonical(linear), isCanonical(linear &+ size &- 1) else {
@@ -106,7 +106,7 @@ extension X86State {
     }
 
     /// The same for a segment outside 64-bit code that need not be loaded yet.
-    func checkCached(_ cache: SegmentCache, offset: UInt64, size: UInt64, _ access: SegmentAccess,
+    func checkCached(_ cache: SegmentCache, offset: UInt64, size: UInt64, _ access: DataUse,
                      fault: X86Fault) throws(X86Fault) -> UInt64 {
         guard cache.attributes & SegmentAttributes.null == 0, cache.covers(offset, size) else { throw fault }
         // Real mode checks limits, not types.
