@@ -12,6 +12,15 @@ enum SSE {
         conversions(row)
         comparisons(row)
         shifts(row)
+        for name in ["ldmxcsr", "vldmxcsr"] as [StaticString] {
+            row(name) { l in
+                let value = l.b.zeroExtend(l.read(0), .i64)
+                l.call(.writeMXCSR, value, l.k(address: l.next))
+            }
+        }
+        for name in ["stmxcsr", "vstmxcsr"] as [StaticString] {
+            row(name) { l in l.write(0, l.b.truncate(l.call(.readMXCSR), .i32)) }
+        }
         for name in ["andpd", "vandpd", "vandps"] as [StaticString] { row(name) { $0.binaryVector(.andps) } }
         for name in ["andnpd", "vandnpd", "vandnps"] as [StaticString] { row(name) { $0.binaryVector(.andnps) } }
         for name in ["orpd", "vorpd", "vorps"] as [StaticString] { row(name) { $0.binaryVector(.orps) } }
