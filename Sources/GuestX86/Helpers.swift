@@ -28,7 +28,7 @@ public enum HelperIndex: Int, CaseIterable, Sendable {
     case farReturn
     /// (vector | kind << 8, next), kind an `InterruptKind`: software interrupt; leaves for the handler. Machines only.
     case softwareInterrupt
-    /// (size): IRET; leaves for the target.
+    /// (size, next): IRET; leaves for the target.
     case interruptReturn
     /// (next) SYSCALL; (size) SYSRET; (next) SYSENTER; (size) SYSEXIT. Machines only; leave for the target.
     case systemCall, systemReturn, systemEnter, systemExit
@@ -79,7 +79,7 @@ public enum HelperIndex: Int, CaseIterable, Sendable {
     case random
     /// (linear address, next): INVLPG. (type, linear address of the descriptor, next): INVPCID.
     case invalidatePage, invalidateContext
-    /// (next): HLT; leaves with `wait` or `lookup` when an interrupt is pending.
+    /// (next): HLT; `X86State.activity` becomes `halted` and the unit is left for `next`.
     case halt
     /// MONITOR (linear address, ECX, EDX). MWAIT (next, EAX, ECX).
     case monitor, monitorWait
