@@ -79,7 +79,7 @@ public final class RISCVFront: GuestFront {
             lifter.pc = lifter.next
             lifter.next = start &+ UInt64(offset)
             builder.instruction(lifter.pc)
-            table.functions[row].function(&lifter, Word(word))
+            table.functions[row](&lifter, Word(word))
             count += 1
         }
         if count == 0 { return .needsMoreBytes }

@@ -266,8 +266,11 @@ public final class TranslationContext {
         chunkEpoch = seen
         position = runtime.cache.offset(ofChunk: fresh)
         chunkEnd = position + CodeCache.chunkSize
-        filledEnd = runtime.options.interpret ? chunkEnd
-            : runtime.cache.fill(from: position, atLeast: room, chunkEnd: chunkEnd)
+        filledEnd = chunkEnd
+        if !runtime.options.interpret {
+            filledEnd = runtime.cache.fill(from: position, atLeast: room, chunkEnd: chunkEnd)
+            runtime.cache.fillRecords(ofChunk: fresh)
+        }
         nextUnit = fresh * CodeCache.unitsPerChunk
         nextLink = fresh * CodeCache.linksPerChunk
     }

@@ -128,7 +128,7 @@ extension CodeGenerator {
                 values[Int(old)].location = register
                 values[Int(old)].backup = ValuePlace.Kind.none
                 floatOwner[Int(register)] = old
-                floatLocked |= 1 << UInt32(register)
+                floatLocked |= 1 &<< UInt32(register)
             } else {
                 let register = allocate()
                 loadHome(register, global)
@@ -136,7 +136,7 @@ extension CodeGenerator {
                 values[Int(old)].location = register
                 values[Int(old)].backup = ValuePlace.Kind.none
                 owner[Int(register)] = old
-                locked |= 1 << UInt32(register)
+                locked |= 1 &<< UInt32(register)
             }
         } else if place.kind == ValuePlace.Kind.register && place.backup == ValuePlace.Kind.home
                     && Int(place.backupLocation) == global {
@@ -174,8 +174,8 @@ extension CodeGenerator {
     func allocate() -> UInt8 {
         for index in UInt8(0)..<4 {
             let register = Self.temporary(index)
-            if owner[Int(register)] == .none && locked & (1 << UInt32(register)) == 0 {
-                locked |= 1 << UInt32(register)
+            if owner[Int(register)] == .none && locked & (1 &<< UInt32(register)) == 0 {
+                locked |= 1 &<< UInt32(register)
                 touched[Int(register)] = currentIndex
                 return register
             }
@@ -184,7 +184,7 @@ extension CodeGenerator {
         var oldest = Int.max
         for index in UInt8(0)..<4 {
             let register = Self.temporary(index)
-            if locked & (1 << UInt32(register)) != 0 { continue }
+            if locked & (1 &<< UInt32(register)) != 0 { continue }
             let age = touched[Int(register)] - evictionBonus(owner[Int(register)])
             if age < oldest {
                 oldest = age
@@ -196,7 +196,7 @@ extension CodeGenerator {
             return GPR.rax
         }
         evict(victim)
-        locked |= 1 << UInt32(victim)
+        locked |= 1 &<< UInt32(victim)
         touched[Int(victim)] = currentIndex
         return victim
     }
@@ -255,12 +255,12 @@ extension CodeGenerator {
 
     /// Makes a particular temporary free and locks it, moving its value to another one if there is room.
     func claim(_ register: UInt8) {
-        locked |= 1 << UInt32(register)
+        locked |= 1 &<< UInt32(register)
         let value = owner[Int(register)]
         guard value != .none else { return }
         for index in UInt8(0)..<4 {
             let other = Self.temporary(3 - index)
-            guard owner[Int(other)] == .none, locked & (1 << UInt32(other)) == 0 else { continue }
+            guard owner[Int(other)] == .none, locked & (1 &<< UInt32(other)) == 0 else { continue }
             asm.mov(other, register)
             owner[Int(other)] = value
             touched[Int(other)] = touched[Int(register)]
@@ -273,14 +273,14 @@ extension CodeGenerator {
 
     func allocateFloat() -> UInt8 {
         for register in UInt8(0)..<4 where floatOwner[Int(register)] == .none
-            && floatLocked & (1 << UInt32(register)) == 0 {
-            floatLocked |= 1 << UInt32(register)
+            && floatLocked & (1 &<< UInt32(register)) == 0 {
+            floatLocked |= 1 &<< UInt32(register)
             floatTouched[Int(register)] = currentIndex
             return register
         }
         var victim = Self.noRegister
         var oldest = Int.max
-        for register in UInt8(0)..<4 where floatLocked & (1 << UInt32(register)) == 0 {
+        for register in UInt8(0)..<4 where floatLocked & (1 &<< UInt32(register)) == 0 {
             let age = floatTouched[Int(register)] - evictionBonus(floatOwner[Int(register)])
             if age < oldest {
                 oldest = age
@@ -292,7 +292,7 @@ extension CodeGenerator {
             return 0
         }
         evictFloat(victim)
-        floatLocked |= 1 << UInt32(victim)
+        floatLocked |= 1 &<< UInt32(victim)
         floatTouched[Int(victim)] = currentIndex
         return victim
     }
@@ -319,7 +319,7 @@ extension CodeGenerator {
         let place = values[root]
         switch place.kind {
         case ValuePlace.Kind.register:
-            locked |= 1 << UInt32(place.location)
+            locked |= 1 &<< UInt32(place.location)
             touched[Int(place.location)] = currentIndex
             return place.location
         case ValuePlace.Kind.home:
@@ -395,7 +395,7 @@ extension CodeGenerator {
         let place = values[root]
         switch place.kind {
         case ValuePlace.Kind.register:
-            floatLocked |= 1 << UInt32(place.location)
+            floatLocked |= 1 &<< UInt32(place.location)
             floatTouched[Int(place.location)] = currentIndex
             return place.location
         case ValuePlace.Kind.home:

@@ -195,21 +195,34 @@ final class CodeGenerator {
         beginUnit()
         if let entryCheck { emitEntryCheck(entryCheck) }
         emitInterruptCheck()
-        let count = unit.count
+        let count = unit.count, instructions = unit.instructions, uses = unit.uses, values = values
         var index = 0
-        let uses = unit.uses, values = values
         while index < count && !failed {
             if index == emittedFlags {
                 index += 1
                 continue
             }
             // Operands come before their users, so that nobody looks at a place before it is initialised here.
-            (values + index).initialize(to: ValuePlace(remaining: UInt32(uses[index]),
-                                                       root: ValueID(truncatingIfNeeded: index)))
-            locked = 0
-            floatLocked = 0
-            currentIndex = index
-            emit(index)
+            let place = values + index
+            place.initialize(to: ValuePlace(remaining: UInt32(uses[index]), root: ValueID(truncatingIfNeeded: index)))
+            // The operations that emit nothing are most of all.
+            switch instructions[index].opcode {
+            case .dead: break
+            case .constant: place.pointee.kind = ValuePlace.Kind.constant
+            case .get:
+                let global = Int(instructions[index].imm)
+                place.pointee.kind = ValuePlace.Kind.home
+                place.pointee.location = UInt8(truncatingIfNeeded: global)
+                globalValue[global] = ValueID(truncatingIfNeeded: index)
+            case .instruction:
+                currentPC = UInt64(bitPattern: instructions[index].imm)
+                noteGuestPC()
+            default:
+                locked = 0
+                floatLocked = 0
+                currentIndex = index
+                emit(index)
+            }
             index += 1
         }
         if failed { return false }
@@ -258,23 +271,14 @@ final class CodeGenerator {
         let instruction = unit.instructions[index]
         if hostFlags != .none || notedFlagsInHost { prepareFlags(index, instruction) }
         switch instruction.opcode {
-        case .dead, .fence:
-            if instruction.opcode == .fence && instruction.aux & FenceKind.storeLoad.rawValue != 0 {
+        case .dead, .constant, .get, .instruction: break // nothing to emit
+        case .fence:
+            if instruction.aux & FenceKind.storeLoad.rawValue != 0 {
                 // lock or [rsp-64], 0: a full barrier, cheaper than mfence.
                 asm.byte(0xF0)
                 asm.alu(ALU.or, .mem(GPR.rsp, -64), immediate: 0, wide: false)
             }
-        case .constant:
-            values[index].kind = ValuePlace.Kind.constant
-        case .get:
-            let global = Int(instruction.imm)
-            values[index].kind = ValuePlace.Kind.home
-            values[index].location = UInt8(truncatingIfNeeded: global)
-            globalValue[global] = ValueID(index)
         case .set: emitSet(index, instruction)
-        case .instruction:
-            currentPC = UInt64(bitPattern: instruction.imm)
-            noteGuestPC()
         case .add, .sub, .and, .or, .xor, .andNot, .shiftLeft, .shiftRightUnsigned, .shiftRightSigned, .rotateLeft,
              .rotateRight, .multiply, .multiplyHighSigned, .multiplyHighUnsigned, .multiplyHighSignedUnsigned,
              .divideSigned, .divideUnsigned, .remainderSigned, .remainderUnsigned:
@@ -330,6 +334,7 @@ final class CodeGenerator {
 
     /// Notes that code from here on belongs to the current guest instruction.
     /// - Parameter flagsInHost: a fault there finds the guest's condition codes in the host's flags register.
+    @inline(__always)
     func noteGuestPC(flagsInHost: Bool = false) {
         notedFlagsInHost = flagsInHost
         let hostOffset = UInt32(truncatingIfNeeded: asm.at - entry)

@@ -114,7 +114,7 @@ extension CodeGenerator {
         if instruction.a != .none { consume(instruction.a) }
         if instruction.b != .none { consume(instruction.b) }
         if instruction.c != .none { consume(instruction.c) }
-        locked |= 1 << UInt32(GPR.rax)
+        locked |= 1 &<< UInt32(GPR.rax)
         define(index, GPR.rax)
     }
 

@@ -28,13 +28,13 @@ extension CodeGenerator {
             let scratch = allocate()
             asm.movImmediate(scratch, displacement)
             asm.alu(ALU.add, base, .reg(scratch))
-            locked &= ~(1 << UInt32(scratch))
+            locked &= ~(1 &<< UInt32(scratch))
         }
         if aligned || !options.identityMemory {
             if offset != 0 {
                 let copy = allocate()
                 asm.lea(copy, .mem(base, offset))
-                if held & (1 << UInt32(base)) == 0 { unlock(base) }
+                if held & (1 &<< UInt32(base)) == 0 { unlock(base) }
                 base = copy
                 offset = 0
             }
@@ -59,7 +59,7 @@ extension CodeGenerator {
     }
 
     /// Lets a temporary be evicted again before the operation is over.
-    private func unlock(_ register: UInt8) { locked &= ~(1 << UInt32(register)) }
+    private func unlock(_ register: UInt8) { locked &= ~(1 &<< UInt32(register)) }
 
     func emitLoad(_ index: Int, _ instruction: Instruction) {
         let format = MemoryFormat(rawValue: instruction.aux)
