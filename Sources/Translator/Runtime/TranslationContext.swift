@@ -37,6 +37,7 @@ public struct PendingExit {
     var link: UInt32
     /// When the link existed: after a flush its number may belong to another.
     var epoch: UInt32
+    /// Left in another way.
     public static var none: PendingExit { PendingExit(link: .max, epoch: 0) }
     /// Whether the code was not left by a link.
     @inline(__always) public var isNone: Bool { link == .max }
