@@ -8,6 +8,12 @@
 public enum VectorTable {
     /// Signatures by raw value of the operation.
     public static let signatures: UnsafePointer<VectorSignature> = parse()
+    /// Calls `body` with each operation and its name in UTF-8, which is static.
+    public static func forEachName(_ body: (VectorOperation, UnsafeBufferPointer<UInt8>) -> Void) {
+        var reader = RowReader(rows)
+        for operation in VectorOperation.allCases { body(operation, reader.name()) }
+    }
+
     /// The names in the rows, for checking them against the cases.
     public static let names: [String] = rows.description.split(separator: "\n").map { line in
         String(line.split(separator: " ")[0])
@@ -342,6 +348,13 @@ private struct RowReader {
 
     private static func equal(_ word: UnsafeBufferPointer<UInt8>, _ name: StaticString) -> Bool {
         word.count == name.utf8CodeUnitCount && word.indices.allSatisfy { word[$0] == name.utf8Start[$0] }
+    }
+
+    /// The name of the next row, and on to the one after it.
+    mutating func name() -> UnsafeBufferPointer<UInt8> {
+        let name = word()
+        while at < count && text[at] != 0x0A { at += 1 }
+        return name
     }
 
     mutating func row() -> VectorSignature {
