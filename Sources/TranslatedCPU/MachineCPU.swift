@@ -91,6 +91,7 @@ public class MachineCPU: Savable, @unchecked Sendable {
     deinit {
         if engine.options.statistics { fputs("guise: hart \(hartID): \(context.statistics)\n", stderr) }
         context.retire()
+        lockedAccess.copy.deallocate()
         requests.deallocate()
         munmap(state, StateLayout.size)
     }
@@ -216,9 +217,9 @@ public class MachineCPU: Savable, @unchecked Sendable {
                 if guise_exchange32(requests + Request.trim, 0) != 0 { context.trim() }
                 if guise_exchange32(requests + Request.settle, 0) != 0 { engine.settle(self) }
                 if guise_exchange32(requests + Request.kick, 0) != 0 { return .kicked }
-                let start = pc
+                let before = (pc, self.mode)
                 if let exit = takeEvents() { return exit }
-                if pc != start { link = .none }
+                if before != (pc, self.mode) { link = .none }
             }
             let mode = self.mode
             if mode & singleMode != 0 || state.load(fromByteOffset: StateLayout.stepRequest, as: UInt32.self) != 0 {
