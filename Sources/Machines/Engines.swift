@@ -47,7 +47,7 @@ private func logLine(_ text: String) {
 }
 
 /// A hart on the translator.
-final class TranslatedVCPU: VCPU {
+final class TranslatedVCPU: RISCVCPU {
     private let cpu: MachineCPU
 
     init(_ request: CPURequest, _ engine: MachineEngine) throws {
