@@ -68,9 +68,18 @@ extension X86State {
             events.pointee.bitwiseAnd(~EventLine.nmi, ordering: .sequentiallyConsistent)
             return .nmi
         }
-        let isEnabled = systemFlags & EFlags.interrupt != 0 && shadow == 0
-        return pending & EventLine.interrupt != 0 && isEnabled ? .interrupt : nil
+        guard pending & EventLine.interrupt != 0, systemFlags & EFlags.interrupt != 0, shadow == 0 else { return nil }
+        if self[SystemLayout.shadowPlace] == pc, activity == .running {
+            // The interrupt came between STI and the next instruction; `afterInstruction` asks again.
+            self[SystemLayout.shadowPlace] = .max
+            startShadow(InterruptShadow.sti)
+            return nil
+        }
+        return .interrupt
     }
+
+    /// Whether an interrupt or NMI waits, enabled or not.
+    var hasPendingInterrupt: Bool { atomic(SystemLayout.events).pointee.load(ordering: .acquiring) != 0 }
 
     /// Whether a halted vCPU has something to wake for.
     public var mayWake: Bool {
@@ -125,7 +134,10 @@ extension X86State {
     public func afterInstruction() {
         let step = self[word: SystemLayout.step]
         self[word: SystemLayout.step] = 0
-        if step & Step.shadow != 0 { self[word: SystemLayout.interruptShadow] = 0 }
+        if step & Step.shadow != 0 {
+            self[word: SystemLayout.interruptShadow] = 0
+            noticeInterrupts()
+        }
         if step & Step.resume != 0 { systemFlags &= ~EFlags.rf }
         var pending = self[word: SystemLayout.pendingDebug]
         let traps = step & Step.late != 0 ? systemFlags & EFlags.tf != 0 : step & Step.trap != 0

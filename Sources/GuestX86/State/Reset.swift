@@ -81,6 +81,7 @@ extension X86State {
         self[word: SystemLayout.pendingDebug] = 0
         self[word: SystemLayout.step] = 0
         self[SystemLayout.monitor] = .max
+        self[SystemLayout.shadowPlace] = .max
     }
 
     private func resetFloat() {
@@ -116,6 +117,7 @@ extension X86State {
         resetFloat()
         self[SystemLayout.a20Mask] = .max
         self[SystemLayout.monitor] = .max
+        self[SystemLayout.shadowPlace] = .max
         cpl = 3
         cr0 = CR0.pe | CR0.pg | CR0.mp | CR0.ne | CR0.wp | CR0.am | CR0.et
         // Paging is the host's: translation never looks at tables.

@@ -123,7 +123,9 @@ public enum SystemLayout {
     static let processorCount = start + 1092
     /// UInt64: ticks of the time stamp counter per second.
     static let tscFrequency = start + 1096
-    static let end = start + 1104
+    /// UInt64: linear address of the instruction behind an STI that set IF: no interrupt comes in front of it.
+    static let shadowPlace = start + 1104
+    static let end = start + 1112
 }
 
 /// Segment registers that only the system sees, numbered behind `Segment`.
