@@ -61,7 +61,7 @@ final class X86Harness {
     private func prepare(_ experiment: X86Case) {
         let int3: Int32 = 0xCC
         memset(codePointer, int3, Self.codeSize)
-        experiment.code.withUnsafeBytes { codePointer.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+        experiment.code.withUnsafeBytes { (codePointer + experiment.offset).copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
         memset(dataPointer, 0, Self.dataSize)
         if !experiment.data.isEmpty {
             experiment.data.withUnsafeBytes { dataPointer.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
@@ -81,7 +81,7 @@ final class X86Harness {
         withUnsafeMutableBytes(of: &native.gpr) { gpr in
             experiment.before.general.withUnsafeBytes { gpr.copyMemory(from: $0) }
         }
-        native.rip = code
+        native.rip = code + UInt64(experiment.offset)
         native.rflags = UInt64(experiment.before.flags)
         native.cs = experiment.is64 ? 0x33 : 0x23
         native.has_ymm = 1
@@ -127,7 +127,7 @@ final class X86Harness {
                     .copyMemory(from: stack.baseAddress! + number * 16, byteCount: 10)
             }
         }
-        state.pc = code
+        state.pc = code + UInt64(experiment.offset)
     }
 
     private func collect(_ kind: ExitKind) -> X86Outcome {
@@ -212,9 +212,10 @@ final class X86Harness {
     func text(_ experiment: X86Case) -> String {
         prepare(experiment)
         let mode = (experiment.is64 ? Mode.program64 : .program32).rawValue
-        builder.begin(start: code, mode: mode, rounding: .nearestEven)
-        _ = front.lift(builder, start: code, mode: mode, code: UnsafeRawPointer(codePointer), available: Self.codeSize,
-                       limit: 64)
+        let start = code + UInt64(experiment.offset)
+        builder.begin(start: start, mode: mode, rounding: .nearestEven)
+        _ = front.lift(builder, start: start, mode: mode, code: UnsafeRawPointer(codePointer + experiment.offset),
+                       available: Self.codeSize - experiment.offset, limit: 64)
         return Printer.print(builder.unit, globals: front.globals)
     }
 }
