@@ -32,6 +32,18 @@ import Testing
         try cases.run(Self.rows, Self.repetitions) { harness.interpreted($0, eliminatesDeadCode: $1 & 1 == 1) }
     }
 
+    @Test(arguments: [(true, false), (false, false), (true, true)])
+    func `generated code does what the processor does`(is64: Bool, registersInMemory: Bool) throws {
+        let harness = try X86Harness()
+        var cases = IntegerCases(harness, is64: is64, seed: 4)
+        let run = { (experiment: X86Case, _: Int) in try harness.generated(experiment, registersInMemory: registersInMemory) }
+        try cases.run(Self.rows, Self.repetitions, run)
+        for _ in 0..<Self.repetitions * 40 {
+            try cases.compare(cases.stringExperiment(), "string", run)
+            try cases.compare(cases.controlExperiment(), "control", run)
+        }
+    }
+
     @Test(arguments: [true, false]) func `strings go as on the processor`(is64: Bool) throws {
         let harness = try X86Harness()
         var cases = IntegerCases(harness, is64: is64, seed: 2)

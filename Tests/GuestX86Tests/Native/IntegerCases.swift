@@ -18,7 +18,7 @@ struct IntegerCases {
         random = SeededGenerator(state: seed)
     }
 
-    mutating func run(_ rows: [Int], _ repetitions: Int, _ executor: (X86Case, Int) -> X86Outcome) throws {
+    mutating func run(_ rows: [Int], _ repetitions: Int, _ executor: (X86Case, Int) throws -> X86Outcome) throws {
         for number in rows {
             let form = RandomInstruction(number, is64: is64)
             guard form.isPossible else { continue }
@@ -34,10 +34,10 @@ struct IntegerCases {
     /// Runs an experiment on the processor and an executor; false, and an issue, when they differ.
     @discardableResult
     mutating func compare(_ experiment: X86Case, _ name: String, undefined: UInt32 = 0,
-                          _ executor: (X86Case, Int) -> X86Outcome) throws -> Bool {
+                          _ executor: (X86Case, Int) throws -> X86Outcome) throws -> Bool {
         turn += 1
         let expected = try harness.native(experiment)
-        let differences = expected.differences(from: executor(experiment, turn), undefined: undefined)
+        let differences = expected.differences(from: try executor(experiment, turn), undefined: undefined)
         if differences.isEmpty { return true }
         report(name, experiment, differences)
         return false
