@@ -134,7 +134,11 @@ public struct X86FeatureSet: OptionSet, Sendable {
     /// Every feature there is a row for.
     public static let all = X86FeatureSet(rawValue: 1 << UInt64(X86Feature.allCases.count) - 1)
 
-    @inline(__always) public func contains(_ feature: X86Feature) -> Bool { rawValue >> UInt64(feature.rawValue) & 1 != 0 }
+    /// Whether one feature is in the set.
+    @inline(__always)
+    public func contains(_ feature: X86Feature) -> Bool { rawValue >> UInt64(feature.rawValue) & 1 != 0 }
+
+    /// Puts one feature in, or takes it out.
     public mutating func insert(_ feature: X86Feature) { rawValue |= 1 << UInt64(feature.rawValue) }
     public mutating func remove(_ feature: X86Feature) { rawValue &= ~(1 << UInt64(feature.rawValue)) }
 }
