@@ -36,6 +36,10 @@ public enum CPUFeature: UInt8, CaseIterable, Sendable {
     case lahf_lm, cmp_legacy, cr8legacy, abm, sse4a, misalignsse, threednowprefetch
     case invtsc, clzero, wbnoinvd
 
+    // MARK: leaf 80000021
+    /// Kernels that see it leave indirect branches alone instead of going through retpolines.
+    case autoibrs
+
     /// The name used on the command line and by Linux, as in `sse4_1` or `3dnow`.
     public var name: String { Self.names[Int(rawValue)] }
 
@@ -95,6 +99,9 @@ public struct CPUFeatures: Equatable, Sendable, ExpressibleByArrayLiteral {
     }
     /// Whether all features of the other set are in this one.
     public func isSuperset(of other: CPUFeatures) -> Bool { other.subtracting(self) == CPUFeatures() }
+
+    /// Whether the sets have nothing in common.
+    public func isDisjoint(_ other: CPUFeatures) -> Bool { low & other.low == 0 && high & other.high == 0 }
 
     /// The features, in the order of the enumeration.
     public var elements: [CPUFeature] { CPUFeature.allCases.filter(contains) }

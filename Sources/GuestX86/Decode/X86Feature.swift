@@ -138,7 +138,8 @@ public struct X86FeatureSet: OptionSet, Sendable {
     @inline(__always)
     public func contains(_ feature: X86Feature) -> Bool { rawValue >> UInt64(feature.rawValue) & 1 != 0 }
 
-    /// Puts one feature in, or takes it out.
+    /// Adds a feature.
     public mutating func insert(_ feature: X86Feature) { rawValue |= 1 << UInt64(feature.rawValue) }
+    /// Takes a feature away.
     public mutating func remove(_ feature: X86Feature) { rawValue &= ~(1 << UInt64(feature.rawValue)) }
 }

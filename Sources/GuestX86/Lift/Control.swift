@@ -73,7 +73,7 @@ enum Control {
     }
 
     static func iret(_ l: inout Lifter) {
-        l.call(.interruptReturn, l.k(Int64(l.i.operandSize)))
+        l.call(.interruptReturn, l.k(Int64(l.i.operandSize)), l.k(address: l.next))
         l.lookup()
     }
 

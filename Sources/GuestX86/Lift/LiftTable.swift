@@ -33,6 +33,12 @@ struct LiftTable {
         Exchange.join(self)
         Control.join(self)
         System.join(self)
+        VectorGeneric.join(self)
+        SSE.join(self)
+        SSE4.join(self)
+        AVX.join(self)
+        AVX2.join(self)
+        MMX.join(self)
     }
 
     func deallocate() {
@@ -49,6 +55,14 @@ struct LiftTable {
             functions[row] = function
         }
         precondition(found, "no row is called \(name)")
+    }
+
+    /// Gives the rows called `name`, if there are any, their meaning.
+    func optional(_ name: UnsafeBufferPointer<UInt8>, _ function: @escaping LiftFunction) {
+        InstructionTable.forEachRow(named: name) { row in
+            joined[row] = true
+            functions[row] = function
+        }
     }
 
     /// True when the row has a meaning on some processor.

@@ -35,9 +35,6 @@ public enum X86Hooks {
     public typealias ReadTaskPriority = @convention(c) (UnsafeMutableRawPointer) -> UInt64
     /// See `ReadTaskPriority`.
     public typealias WriteTaskPriority = @convention(c) (UnsafeMutableRawPointer, UInt64) -> Void
-    /// The number (1…4095) of a code segment for the mode word; base and limit are 32 bits. Called when CS changes and is
-    /// not base 0 with limit 4 GiB. Without it such segments get number 0.
-    public typealias CodeSegmentNumber = @convention(c) (UnsafeMutableRawPointer, _ base: UInt64, _ limit: UInt64) -> UInt32
 }
 
 /// What a flush forgets.
@@ -119,13 +116,6 @@ extension X86State {
         get { hook(11, as: X86Hooks.WriteTaskPriority.self) }
         nonmutating set { setHook(11, newValue) }
     }
-    /// See `X86Hooks`.
-    public var codeSegmentNumber: X86Hooks.CodeSegmentNumber? {
-        get { hook(12, as: X86Hooks.CodeSegmentNumber.self) }
-        nonmutating set { setHook(12, newValue) }
-    }
-
-    static let hookCount = 13
 
     func flush(_ kind: TranslationFlush, _ address: UInt64 = 0) { flushHook?(base, kind.rawValue, address) }
 

@@ -25,8 +25,11 @@ public struct SegmentCache: Equatable, Sendable {
     var isCode: Bool { has(SegmentAttributes.code) && has(SegmentAttributes.nonSystem) }
 
     /// Base 0, limit 4 GiB, read-write, growing up.
-    var isFlatData: Bool {
-        base == 0 && limit == .max && attributes & SegmentAttributes.null == 0
+    var isFlatData: Bool { base == 0 && isWideData }
+
+    /// Any base, limit 4 GiB, read-write, growing up.
+    var isWideData: Bool {
+        limit == .max && attributes & SegmentAttributes.null == 0
             && attributes & (SegmentAttributes.code | SegmentAttributes.expandDown | SegmentAttributes.writable)
             == SegmentAttributes.writable
     }
@@ -43,7 +46,7 @@ public struct SegmentCache: Equatable, Sendable {
 }
 
 /// How data of a segment is accessed.
-public enum SegmentAccess: UInt64, Sendable {
+public enum DataUse: UInt64, Sendable {
     case read, write
 }
 
@@ -93,7 +96,7 @@ extension X86State {
     ///   - size: in bytes, 1…4096.
     /// - Throws: #SS(0) for the stack segment, #GP(0) for the others.
     public func checkSegment(_ segment: Int, offset: UInt64, size: UInt64,
-                             _ access: SegmentAccess) throws(X86Fault) -> UInt64 {
+                             _ access: DataUse) throws(X86Fault) -> UInt64 {
         if is64BitCode {
             let linear = segment >= 4 ? offset &+ self[X86Layout.segmentBase(segment)] : offset
             guard isCanonical(linear), isCanonical(linear &+ size &- 1) else {
@@ -106,7 +109,7 @@ extension X86State {
     }
 
     /// The same for a segment outside 64-bit code that need not be loaded yet.
-    func checkCached(_ cache: SegmentCache, offset: UInt64, size: UInt64, _ access: SegmentAccess,
+    func checkCached(_ cache: SegmentCache, offset: UInt64, size: UInt64, _ access: DataUse,
                      fault: X86Fault) throws(X86Fault) -> UInt64 {
         guard cache.attributes & SegmentAttributes.null == 0, cache.covers(offset, size) else { throw fault }
         // Real mode checks limits, not types.
@@ -142,13 +145,22 @@ extension X86State {
 
     /// Recomputes the mode word after a change of anything it is made of.
     public func updateMode() {
-        mode = isSystem ? systemMode : programMode
+        var mode = isSystem ? systemMode : programMode
+        if self[word: StateLayout.guestMXCSR] & X86State.mxcsrMasks != X86State.mxcsrMasks {
+            mode = Mode(rawValue: mode.rawValue | Mode.simdTraps)
+        }
+        self.mode = mode
     }
 
     private var programMode: Mode {
         if is64BitCode { return .program64 }
         let flat = segment(.ds).isFlatData && segment(.es).isFlatData && segment(.ss).isFlatData
-        return flat ? .program32 : Mode(rawValue: Mode.program32.rawValue & ~Mode.flatData)
+        return Mode(rawValue: Mode.program32.rawValue & (flat ? .max : ~Mode.flatData) | wideSegments)
+    }
+
+    /// Bits of FS and GS that need no check outside 64-bit code.
+    private var wideSegments: UInt32 {
+        (segment(.fs).isWideData ? Mode.wideFS : 0) | (segment(.gs).isWideData ? Mode.wideGS : 0)
     }
 
     private var systemMode: Mode {
@@ -160,7 +172,7 @@ extension X86State {
             if cs & SegmentAttributes.big != 0 { bits |= Mode.CodeSize.bits32.rawValue }
             if self[word: SystemLayout.attributes(Segment.ss.rawValue)] & SegmentAttributes.big != 0 { bits |= Mode.stack32 }
             if segment(.ds).isFlatData && segment(.es).isFlatData && segment(.ss).isFlatData { bits |= Mode.flatData }
-            bits |= self[word: SystemLayout.codeSegment] << Mode.codeSegmentShift
+            bits |= wideSegments | self[word: SystemLayout.codeSegment] << Mode.codeSegmentShift
         }
         let flags = systemFlags, cr0 = cr0, cr4 = cr4
         bits |= cpl << 3
@@ -189,11 +201,10 @@ extension X86State {
             || self[SystemLayout.dr7] & DebugBits.enables != 0 || self[word: SystemLayout.pendingDebug] != 0
     }
 
-    /// Looks up the number of the code segment anew; after CS, EFER.LMA or the engine's table changed. Call `updateMode` next.
+    /// Looks up the number of the code segment anew; after CS or EFER.LMA changed. Call `updateMode` next.
     public func updateCodeSegment() {
         let cs = segment(.cs)
-        let isPlain = is64BitCode || cs.base == 0 && cs.limit == .max
-        self[word: SystemLayout.codeSegment] = isPlain ? 0
-            : (codeSegmentNumber?(base, cs.base & 0xFFFF_FFFF, UInt64(cs.limit)) ?? 0) & 0xFFF
+        self[word: SystemLayout.codeSegment] = is64BitCode ? 0
+            : CodeSegmentTable.number(CodeSegment(base: cs.base & 0xFFFF_FFFF, limit: cs.limit))
     }
 }

@@ -111,7 +111,21 @@ public enum SystemLayout {
     static let isBootstrap = start + 1044
     /// UInt64: physical address MONITOR was given; all ones when none is armed.
     public static let monitor = start + 1048
-    static let end = start + 1064
+    /// UInt32: 1 when the engine keeps the data TLB of the state block.
+    static let hasDataTLB = start + 1056
+    /// UInt32: width of physical addresses in bits, of the model.
+    static let physicalBits = start + 1060
+    /// 3 × UInt64: thread-local storage descriptors of a Linux program (GDT entries 12, 13, 14).
+    public static func threadDescriptor(_ number: Int) -> Int { start + 1064 + number * 8 }
+    /// UInt32: what was in force when the instruction that is executed alone began.
+    static let step = start + 1088
+    /// UInt32: number of processors of the machine.
+    static let processorCount = start + 1092
+    /// UInt64: ticks of the time stamp counter per second.
+    static let tscFrequency = start + 1096
+    /// UInt64: linear address of the instruction behind an STI that set IF: no interrupt comes in front of it.
+    static let shadowPlace = start + 1104
+    static let end = start + 1112
 }
 
 /// Segment registers that only the system sees, numbered behind `Segment`.

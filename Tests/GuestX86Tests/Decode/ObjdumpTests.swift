@@ -110,12 +110,13 @@ import Testing
     private static let absent = [
         // Virtualization, SMM, SGX, TSX, keys, MPX, CET, user interrupts, waiting, VIA's and AMD's own.
         "vmread", "vmwrite", "vmcall", "vmlaunch", "vmresume", "vmxoff", "vmxon", "vmptr", "vmclear", "vmrun",
-        "vmmcall", "vmload", "vmsave", "vmgexit", "vmfunc", "invept", "invvpid", "skinit", "stgi", "clgi", "invlpga", "getsec",
-        "rsm", "enclv", "enclu", "encls", "pconfig", "xbegin", "xabort", "xend", "xtest", "rdpkru", "wrpkru", "encodekey",
-        "loadiwkey", "aesenc128", "aesenc256", "aesdec128", "aesdec256", "aesencwide", "aesdecwide", "incssp", "rdssp",
-        "saveprevssp", "rstorssp", "wrss", "wruss", "setssbsy", "clrssbsy", "clui", "stui", "testui", "uiret",
-        "senduipi", "ptwrite", "tpause", "umonitor", "umwait", "xstore", "xcrypt", "montmul", "xsha", "rmp", "pvalidate", "psmash",
-        "rdpru", "mcommit", "tlbsync", "llwpcb", "slwpcb", "lwpins", "lwpval",
+        "vmmcall", "vmload", "vmsave", "vmgexit", "vmfunc", "invept", "invvpid", "skinit", "stgi", "clgi", "invlpga",
+        "getsec", "rsm", "enclv", "enclu", "encls", "pconfig", "xbegin", "xabort", "xend", "xtest", "rdpkru",
+        "wrpkru", "encodekey", "loadiwkey", "aesenc128", "aesenc256", "aesdec128", "aesdec256", "aesencwide",
+        "aesdecwide", "incssp", "rdssp", "saveprevssp", "rstorssp", "wrss", "wruss", "setssbsy", "clrssbsy", "clui",
+        "stui", "testui", "uiret", "senduipi", "ptwrite", "tpause", "umonitor", "umwait", "xstore", "xcrypt",
+        "montmul", "xsha", "rmp", "pvalidate", "psmash", "rdpru", "mcommit", "tlbsync", "llwpcb", "slwpcb", "lwpins",
+        "lwpval",
         // SSE4A, Galois fields, direct stores, remote atomics, mask registers.
         "extrq", "insertq", "movntss", "movntsd", "gf2p8", "vgf2p8", "movdir", "enqcmd", "aadd", "aand", "aor", "axor",
         "kadd", "kand", "kmov", "knot", "kor", "kshift", "ktest", "kunpck", "kxnor", "kxor", "serialize", "hreset",
@@ -144,7 +145,8 @@ import Testing
             if other.hasPrefix("rex") || bytes.prefix(5).contains(0x9B) { continue }
             if line.text.split(separator: " ").allSatisfy({ Objdump.isPrefix($0) }) { continue }
             guard outcome == .decoded else {
-                // objdump takes LOCK anywhere, loads of CS and reserved segment registers. EVEX begins with 62, XOP with 8F.
+                // objdump takes LOCK anywhere, loads of CS and reserved segment registers. EVEX begins with 62, XOP
+                // with 8F.
                 if ["(bad)", "lock ", "?", " cs,"].contains(where: { line.text.contains($0) }) || Self.isAbsent(other)
                     || bytes.prefix(4).contains(where: { $0 == 0x62 || $0 == 0x8F }) { continue }
                 differences.append(Difference(bytes: bytes[...], ours: "\(outcome)", theirs: line.text))
