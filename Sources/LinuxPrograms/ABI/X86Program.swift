@@ -48,6 +48,7 @@ enum X86Program {
     /// Registers as execve leaves them.
     static func start(_ r: UnsafeMutableRawPointer, is64: Bool, entry: UInt64, stack: UInt64) {
         let state = X86State(r)
+        state.install(X86Processor.model)
         for n in 0..<16 { state.setRegister(n, 0) }
         state.eflags = EFlags.interrupt | EFlags.fixed
         state.cr0 = CR0.pe | CR0.mp | CR0.et | CR0.ne | CR0.wp | CR0.am | CR0.pg
