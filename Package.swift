@@ -47,7 +47,7 @@ let package = Package(
         module("Devices", ["Bus", "GuestMemory", "SavedState", "Host", "CHost"]),
         // techniques
         module("Machines", ["Devices", "Bus", "GuestMemory", "SavedState", "TranslatedCPU", "GuestRISCV", "GuestX86", "Host", "CHost", "CZstd"]),
-        module("LinuxPrograms", ["TranslatedCPU", "GuestRISCV", "GuestX86", "Host", "CHost"]),
+        module("LinuxPrograms", ["TranslatedCPU", "Translator", "GuestRISCV", "GuestX86", "Host", "CHost"]),
         // app
         .executableTarget(
             name: "guise",
@@ -66,7 +66,9 @@ let package = Package(
         tests("IRTests", ["IR"]),
         tests("TranslatorTests", ["Translator", "IR"]),
         tests("GuestRISCVTests", ["GuestRISCV", "ISA", "IR", "GuestMemory", "SavedState", "Translator", "TranslatedCPU"]),
-        tests("GuestX86Tests", ["GuestX86", "ISA", "IR", "GuestMemory", "SavedState", "Translator", "TranslatedCPU", "CHost"]),
+        // Runs guest instructions on the host's own processor, for comparison.
+        .target(name: "CX86Native", dependencies: ["CHost"], path: "Tests/CX86Native"),
+        tests("GuestX86Tests", ["GuestX86", "ISA", "IR", "GuestMemory", "SavedState", "Translator", "TranslatedCPU", "CHost", "CX86Native"]),
         tests("DevicesTests", ["Devices"]),
         tests("MachinesTests", ["Machines"]),
         tests("LinuxProgramsTests", ["LinuxPrograms"]),

@@ -72,6 +72,10 @@ __asm__(
     FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
     FUNCTION("guise_store8") "1: movq %rsi, (%rdi)\nxor %eax, %eax\nret\n"
     FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
+    // (rdi address, rsi low, rdx high): one host store, so that a fault on the second page leaves the first untouched
+    FUNCTION("guise_store16") "movq %rsi, %xmm0\nmovq %rdx, %xmm1\npunpcklqdq %xmm1, %xmm0\n"
+    "1: movups %xmm0, (%rdi)\nxor %eax, %eax\nret\n"
+    FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
     // (rdi address, rsi expected, rdx desired, rcx out)
     FUNCTION("guise_cas1") "mov %rsi, %rax\n1: lock cmpxchgb %dl, (%rdi)\nmovzbl %al, %eax\nmov %rax, (%rcx)\nxor %eax, %eax\nret\n"
     FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
@@ -113,6 +117,14 @@ __asm__(
     FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
     FUNCTION("guise_xadd8") "1: lock xaddq %rsi, (%rdi)\nmov %rsi, (%rdx)\nxor %eax, %eax\nret\n"
     FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
+    FUNCTION("guise_has_compat_calls")
+    "push %rbx\n"
+    "mov $20, %eax\n" // getpid
+    "1: int $0x80\n"
+    "mov $1, %eax\n"
+    "pop %rbx\n"
+    "ret\n"
+    "2: xor %eax, %eax\npop %rbx\nret\n" FIXUP("1b", "2b", GREG_RDI, 0)
     ".pushsection .rodata.guise_fixups,\"a\"\n"
     ".globl guise_fixups_end\nguise_fixups_end:\n"
     ".popsection\n");

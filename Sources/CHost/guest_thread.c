@@ -29,6 +29,7 @@ int guise_take_bit(uint64_t *word, int signal) {
 // guise_safe_begin..guise_safe_end is the window in which the call has not happened yet. A kernel that restarts a
 // call after a handler puts the program counter back on the syscall instruction, which is inside.
 extern const char guise_safe_begin[], guise_safe_end[], guise_safe_abandon[], guise_restorer[];
+extern const char guise_compat_begin[], guise_compat_end[], guise_compat_abandon[];
 __asm__(
     ".text\n"
     ".globl guise_syscall\n.type guise_syscall,@function\n.p2align 4\nguise_syscall:\n"
@@ -59,6 +60,30 @@ __asm__(
     "guise_safe_abandon:\n"
     "mov $-512, %rax\n"
     "ret\n"
+    // The same by the host's 32-bit entry.
+    ".globl guise_safe_compat_syscall\n.type guise_safe_compat_syscall,@function\n.p2align 4\n"
+    "guise_safe_compat_syscall:\n"
+    "push %rbx\n"
+    "push %rbp\n"
+    "mov %rdi, %r11\n"
+    "mov %esi, %eax\n"
+    "mov %edx, %ebx\n"
+    "mov %r8d, %edx\n"
+    "mov %r9d, %esi\n"
+    "mov 24(%rsp), %edi\n"
+    "mov 32(%rsp), %ebp\n"
+    "guise_compat_begin:\n"
+    "cmpq $0, (%r11)\n"
+    "jne guise_compat_abandon\n"
+    "int $0x80\n"
+    "guise_compat_end:\n"
+    "cltq\n"
+    "1: pop %rbp\n"
+    "pop %rbx\n"
+    "ret\n"
+    "guise_compat_abandon:\n"
+    "mov $-512, %rax\n"
+    "jmp 1b\n"
     ".p2align 4\nguise_restorer:\n"
     "mov $15, %eax\n" // rt_sigreturn
     "syscall\n"
@@ -198,6 +223,8 @@ static void on_signal(int signal, siginfo_t *info, void *context) {
     uintptr_t pc = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
     if (pc >= (uintptr_t)guise_safe_begin && pc < (uintptr_t)guise_safe_end)
         uc->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)guise_safe_abandon;
+    if (pc >= (uintptr_t)guise_compat_begin && pc < (uintptr_t)guise_compat_end)
+        uc->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)guise_compat_abandon;
     if (t->cpu && interrupt_hook) interrupt_hook(t->cpu);
 }
 

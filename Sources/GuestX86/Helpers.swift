@@ -112,6 +112,18 @@ public enum HelperIndex: Int, CaseIterable, Sendable {
     case crc32
     /// (value, mask, 0 PDEP or 1 PEXT).
     case depositBits
+
+    // MARK: vectors
+    /// (linear address, bits 3:0 source, 7:4 mask, bit 8 MMX): MASKMOVDQU, MASKMOVQ.
+    case maskedStore
+    /// (linear address, MaskedMove): VMASKMOVPS and its kin.
+    case maskedMove
+    /// (base + displacement, Gather): VGATHERDPS and its kin.
+    case gather
+    /// (destination, source, suffix): 3DNow! arithmetic, the value.
+    case threeDNow
+    /// The guest's MXCSR. (value, next): LDMXCSR; leaves for `next` when the mode word changed.
+    case readMXCSR, writeMXCSR
 }
 
 /// What raised a software interrupt; the second argument's meaning of `HelperIndex.softwareInterrupt`.
@@ -133,6 +145,12 @@ extension X86Front {
             case .decimal: decimalHelper
             case .crc32: crc32Helper
             case .depositBits: depositBitsHelper
+            case .maskedStore: maskedStoreHelper
+            case .maskedMove: maskedMoveHelper
+            case .gather: gatherHelper
+            case .threeDNow: threeDNowHelper
+            case .readMXCSR: readMXCSRHelper
+            case .writeMXCSR: writeMXCSRHelper
             default: SystemHelpers.body(index)
             }
         }

@@ -7,9 +7,9 @@ import Translator
 public final class X86Front: GuestFront {
     public let globals: [Global]
     public let integerPins: [Int]
-    public let floatPins: [Int] = []
+    public let floatPins: [Int] = (0..<12).map(X86Global.xmm)
     public let helpers: [HelperFunction]
-    public var floatRules: FloatRules { .riscv }
+    public var floatRules: FloatRules { .x86 }
     /// What the model has; rows of other features are #UD.
     public let features: X86FeatureSet
     private let table: LiftTable
@@ -55,6 +55,12 @@ public final class X86Front: GuestFront {
             globals.append(Global(name: "mmx\(number)", type: .i64, offset: X86Layout.x87Registers + number * 16))
         }
         globals.append(Global(name: "eflags", type: .i32, offset: SystemLayout.eflags))
+        globals.append(Global(name: "x87", type: .i64, offset: X86Layout.x87Control))
+        for number in 0..<8 {
+            globals.append(Global(name: "r\(number)_exponent", type: .i64, offset: X86Layout.x87Registers + number * 16 + 8))
+        }
+        globals.append(Global(name: "x87_ip", type: .i64, offset: X86Layout.x87InstructionPointer))
+        globals.append(Global(name: "x87_dp", type: .i64, offset: X86Layout.x87DataPointer))
         return globals
     }
 
@@ -67,6 +73,7 @@ public final class X86Front: GuestFront {
                      limit: Int) -> LiftResult {
         let mode = Mode(rawValue: mode)
         let segment = mode.is64 ? CodeSegmentTable.flat : CodeSegmentTable.segment(mode.codeSegment)
+        builder.unit.trapsFloats = mode.has(Mode.simdTraps)
         var lifter = Lifter(builder, mode: mode, code: segment, start: start, row: table.rows)
         let limit = mode.has(Mode.single) || segment == nil ? 1 : limit
         var offset = 0

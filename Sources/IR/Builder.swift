@@ -282,10 +282,11 @@ public final class Builder {
 
     // MARK: vectors
 
-    /// A vector operation; operands and result type as the operation says.
-    public func vector(_ operation: VectorOperation, _ type: ValueType = .v128, _ a: ValueID, _ b: ValueID = .none,
-                       _ c: ValueID = .none, immediate: UInt8 = 0) -> ValueID {
-        unit.append(Instruction(.vector, type, aux: immediate, a: a, b: b, c: c, imm: Int64(operation.rawValue)))
+    /// A vector operation; operands as the operation says.
+    public func vector(_ operation: VectorOperation, _ a: ValueID = .none, _ b: ValueID = .none, _ c: ValueID = .none,
+                       immediate: UInt8 = 0) -> ValueID {
+        unit.append(Instruction(.vector, operation.signature.result, aux: immediate, a: a, b: b, c: c,
+                                imm: Int64(operation.rawValue)))
     }
 
     /// An i32 or i64 as the low lane of a vector, zeros above.

@@ -31,6 +31,12 @@ public struct Instruction: Equatable, Sendable {
         self.c = c
         self.imm = imm
     }
+
+    /// As the opcode's, knowing which vector operations report exceptions in MXCSR.
+    @inlinable public var hasEffect: Bool {
+        guard opcode == .vector else { return opcode.hasEffect }
+        return VectorOperation(rawValue: UInt16(truncatingIfNeeded: imm))?.signature.usesMXCSR ?? true
+    }
 }
 
 extension Opcode {

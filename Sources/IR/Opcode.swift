@@ -219,7 +219,7 @@ public struct MemoryFormat: Equatable, Sendable {
     /// Size of the access: 0…4 for 1 to 16 bytes.
     @inlinable public var sizeLog2: Int { Int(rawValue & 7) }
     /// Size of the access in bytes.
-    @inlinable public var sizeBytes: Int { 1 << sizeLog2 }
+    @inlinable public var sizeBytes: Int { 1 &<< sizeLog2 }
     /// Whether a narrower value is sign-extended by a load.
     @inlinable public var isSigned: Bool { rawValue & 8 != 0 }
     /// Whether the most significant byte comes first.

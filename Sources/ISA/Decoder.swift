@@ -28,7 +28,7 @@ public struct DecodeLevel: Sendable {
     /// The bits of a word this level looks at, together.
     @inlinable @inline(__always)
     func index(_ word: UInt32) -> UInt32 {
-        word >> shift & mask | UInt32(truncatingIfNeeded: (UInt64(word) << 32) >> UInt64(shift2)) & mask2
+        word &>> shift & mask | UInt32(truncatingIfNeeded: (UInt64(word) << 32) &>> UInt64(shift2)) & mask2
     }
 
     /// How many values the index has.

@@ -175,20 +175,25 @@ extension GuestThread {
         static let count = 1 << 20
     }
 
+    /// A pointer or long of the guest's; nil on a fault.
+    func loadPointer(_ address: UInt64) -> UInt64? {
+        abi.pointerSize == 8 ? Guest.load(address, as: UInt64.self) : Guest.load(address, as: UInt32.self).map(UInt64.init)
+    }
+
     /// A null-terminated array of strings; a null pointer is an empty one.
     private func strings(_ address: UInt64) -> Result<[[UInt8]], ResolveFailure> {
         var result: [[UInt8]] = []
         var total = 0
         guard address != 0 else { return .success([]) }
         while true {
-            guard let pointer = Guest.load(address &+ UInt64(result.count) &* 8, as: UInt64.self) else {
+            guard let pointer = loadPointer(address &+ UInt64(result.count * abi.pointerSize)) else {
                 return .failure(ResolveFailure(errno: EFAULT))
             }
             if pointer == 0 { return .success(result) }
             switch Guest.string(pointer, limit: Limit.stringBytes, tooLong: E2BIG) {
             case .failure(let code): return .failure(ResolveFailure(errno: Int32(-code)))
             case .text(let text):
-                total += text.count + 9
+                total += text.count + 1 + abi.pointerSize
                 result.append(text)
             }
             if result.count > Limit.count || total > 6 << 20 { return .failure(ResolveFailure(errno: E2BIG)) }

@@ -128,9 +128,18 @@ final class GuestAddressSpace {
         isPossible(start, length) && isFree(start, length) && !overlapsReserved(start, length)
     }
 
-    /// The highest free place of `length` bytes below `searchTop`; nil when the space is full.
-    func findFree(_ length: UInt64, alignment: UInt64 = pageSize) -> UInt64? {
-        var top = searchTop
+    /// The highest free place of `length` bytes below `searchTop` and `end`; nil when the space is full. What brk and the
+    /// stack may still need is given away last.
+    func findFree(_ length: UInt64, alignment: UInt64 = pageSize, below end: UInt64 = .max) -> UInt64? {
+        let top = min(searchTop, end)
+        if let place = search(length, alignment, top, sparing: heapWindow) { return place }
+        // A 32-bit program's space is small: the unused end of the heap's window is better than ENOMEM.
+        guard limit <= 1 << 32 else { return nil }
+        return search(length, alignment, top, sparing: heapWindow.lowerBound..<max(pageUp(programBreak), heapWindow.lowerBound))
+    }
+
+    private func search(_ length: UInt64, _ alignment: UInt64, _ end: UInt64, sparing heap: Range<UInt64>) -> UInt64? {
+        var top = end
         var i = index(above: top)
         if i < regions.count, regions[i].start < top { top = regions[i].start }
         while true {
@@ -138,8 +147,8 @@ final class GuestAddressSpace {
             while top > bottom, top - bottom >= length {
                 let candidate = (top - length) & ~(alignment - 1)
                 guard candidate >= bottom else { break }
-                if candidate < heapWindow.upperBound && candidate &+ length > heapWindow.lowerBound {
-                    top = heapWindow.lowerBound
+                if candidate < heap.upperBound && candidate &+ length > heap.lowerBound {
+                    top = heap.lowerBound
                     continue
                 }
                 if candidate < stackWindow.upperBound && candidate &+ length > stackWindow.lowerBound {

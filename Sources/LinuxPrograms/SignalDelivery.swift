@@ -111,7 +111,7 @@ extension GuestThread {
     /// Writes the frame and switches to the handler; false when the guest's stack does not take it.
     private func enterHandler(_ signal: Int, _ action: GuestSignalAction, info: UnsafeRawPointer) -> Bool {
         let stackPointer = abi.stackPointer(registers)
-        var top = stackPointer
+        var top = stackPointer &- abi.redZone
         var saved = alternateStack
         let onAlternate = isOnAlternateStack(stackPointer)
         saved.flags = onAlternate && saved.size != 0 ? saved.flags | AlternateStack.onStack : saved.flags
@@ -124,7 +124,7 @@ extension GuestThread {
         let blockedNow = temporaryMask ?? state.pointee.blocked
         let frame = SignalFrame(
             signal: signal, info: info, action: action, mask: state.pointee.blocked, stack: saved, top: top,
-            trampoline: process.trampoline)
+            trampoline: process.trampoline, trap: trap)
         guard abi.enterHandler(registers, frame) else { return false }
         cpu.clearReservation()
         if alternateStack.flags & AlternateStack.autoDisarm != 0 { alternateStack = AlternateStack() }
@@ -148,13 +148,15 @@ extension GuestThread {
     }
 
     /// A fault the guest's own instruction caused: delivered at once, deadly when blocked or ignored.
-    func fault(_ signal: Int32, code: Int32, address: UInt64) {
+    func fault(_ fault: ProgramFault) {
+        let signal = fault.signal
+        if let new = fault.trap { trap = new }
         withUnsafeTemporaryAllocation(byteCount: 128, alignment: 8) { info in
             let p = info.baseAddress!
             memset(p, 0, 128)
             p.storeBytes(of: signal, toByteOffset: 0, as: Int32.self)
-            p.storeBytes(of: code, toByteOffset: 8, as: Int32.self)
-            p.storeBytes(of: address, toByteOffset: 16, as: UInt64.self)
+            p.storeBytes(of: fault.code, toByteOffset: 8, as: Int32.self)
+            p.storeBytes(of: fault.address, toByteOffset: 16, as: UInt64.self)
             let number = Int(signal)
             let action = actions[number]
             process.log?.signal(number, info: p)

@@ -25,7 +25,7 @@ public enum Engines {
                             + "value 0x\(hex(fault.value)) in \(fault.privilege) mode")
                 }
             }
-            let engine = try MachineEngine(options: options, ram: request.ram, bus: request.bus, toHost: request.toHost)
+            let engine = try MachineEngine(front: RISCVFront(), options: options, ram: request.ram, bus: request.bus, toHost: request.toHost)
             shared = engine
             return try TranslatedVCPU(request, engine)
         }
@@ -48,11 +48,11 @@ private func logLine(_ text: String) {
 
 /// A hart on the translator.
 final class TranslatedVCPU: VCPU {
-    private let cpu: MachineCPU
+    private let cpu: RISCVMachineCPU
 
     init(_ request: CPURequest, _ engine: MachineEngine) throws {
         let clock = request.services.clock, timer = request.services.supervisorTimer
-        cpu = try MachineCPU(engine: engine, hartID: request.hartID,
+        cpu = try RISCVMachineCPU(engine: engine, hartID: request.hartID,
                              services: MachineCPUServices(time: { clock.ticks },
                                                           armTimer: { timer.set(deadlineTicks: $0) }),
                              suppliesSBI: request.suppliesSBI)

@@ -90,6 +90,8 @@ public struct FloatEnvironment: Equatable, Sendable {
     public var denormalsAreZero: Bool
     /// Whether tiny results become zeros of their sign, raising underflow and inexact (x86 MXCSR.FTZ).
     public var flushesToZero: Bool
+    /// Whether tiny results raise underflow even if they are exact (§7.5, underflow not masked).
+    public var reportsExactUnderflow = false
 
     /// An environment with the given rules, no flags raised and gradual underflow.
     public init(

@@ -92,6 +92,7 @@ extension Arithmetic {
         }
         let (kept, isInexact) = cut(sign, shiftRightJam(significand, 1 &- field), env.rounding)
         if isInexact { env.raise(isTiny ? [.underflow, .inexact] : .inexact) }
+        if isTiny && env.reportsExactUnderflow { env.raise(.underflow) }
         return signed(sign, kept)
     }
 

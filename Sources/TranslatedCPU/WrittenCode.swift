@@ -16,7 +16,7 @@ import Glibc
 import Translator
 
 /// How a program's pages of code may change.
-public struct CodePageProtection: Sendable {
+public struct CodePageProtection {
     /// Takes write permission away from a page on the host, if the guest has it; returns whether it had. Called with a page
     /// address.
     public var withhold: (UInt64) -> Bool

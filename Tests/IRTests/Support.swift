@@ -152,8 +152,8 @@ unit 0x10000 mode 0x3 rounding rup bytes 8 instructions 2
   raiseIf.ltu.i64 %2, %3 -> 64
   %120 = load.u128.v128 [%2]
   %121 = load.u32.v128 [%2 + 4]
-  %122 = vector.and.v128 %120, %121
-  %123 = vector.and.imm7.v128 %120, %121
+  %122 = vector.pand.v128 %120, %121
+  %123 = vector.shufps.imm7.v128 %120, %121
   %124 = vectorToInteger.i32 %122
   %125 = vectorFromInteger %124
   store.u128.v128 [%2], %125

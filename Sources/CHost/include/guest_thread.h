@@ -33,6 +33,9 @@ long guise_syscall(long number, long a0, long a1, long a2, long a3, long a4, lon
 /// call repeated after a handler: then guise_restart.
 long guise_safe_syscall(uint64_t *pending, long number, long a0, long a1, long a2, long a3, long a4, long a5);
 
+/// The same with the number and the structures of i386, on a host for which guise_has_compat_calls() is not 0.
+long guise_safe_compat_syscall(uint64_t *pending, long number, long a0, long a1, long a2, long a3, long a4, long a5);
+
 /// clone3(2). The child calls entry(argument) on the stack named in `args` and exits with its result;
 /// with entry == 0 it returns 0 like fork (args->stack must then be 0).
 long guise_clone3(const void *args, unsigned long size, int (*entry)(void *), void *argument);

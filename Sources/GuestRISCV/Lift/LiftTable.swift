@@ -2,21 +2,39 @@
 
 import ISA
 
-/// One entry. It cannot be copied, so that calling the function needs no reference count.
-struct LiftRow: ~Copyable {
+/// A lift function as it lies in memory: code and context.
+private struct Stored {
     var function: LiftFunction
+}
+
+/// A lift function that needs no context, as nothing but its code: calling it costs no reference count, which calling a
+/// closure from memory does.
+struct LiftCode {
+    // SAFETY: a function value is two words, code and context, and only functions without a context get here.
+    private let code: UInt
+
+    init(_ function: @escaping LiftFunction) {
+        let words = unsafeBitCast(Stored(function: function), to: (UInt, UInt).self)
+        precondition(words.1 == 0, "lift functions capture nothing")
+        code = words.0
+    }
+
+    @inline(__always)
+    func callAsFunction(_ lifter: inout Lifter, _ word: Word) {
+        unsafeBitCast((code, 0 as UInt), to: Stored.self).function(&lifter, word)
+    }
 }
 
 /// Lift functions by row number; rows nothing was joined to are illegal instructions.
 struct LiftTable {
-    let functions: UnsafeMutablePointer<LiftRow>
+    let functions: UnsafeMutablePointer<LiftCode>
     private let set: InstructionSet
     private let joined: UnsafeMutablePointer<Bool>
 
     init(_ set: InstructionSet) {
         self.set = set
         functions = .allocate(capacity: set.noRow + 1)
-        for row in 0...set.noRow { (functions + row).initialize(to: LiftRow(function: LiftTable.illegal)) }
+        functions.initialize(repeating: LiftCode(LiftTable.illegal), count: set.noRow + 1)
         joined = .allocate(capacity: set.noRow + 1)
         joined.initialize(repeating: false, count: set.noRow + 1)
         Integer.join(self)
@@ -40,7 +58,7 @@ struct LiftTable {
     /// Gives the row called `name` its meaning.
     func callAsFunction(_ name: StaticString, _ function: @escaping LiftFunction) {
         guard let row = set.row(named: name) else { preconditionFailure("no row is called \(name)") }
-        functions[row].function = function
+        functions[row] = LiftCode(function)
         joined[row] = true
     }
 

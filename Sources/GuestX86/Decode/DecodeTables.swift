@@ -5,13 +5,22 @@
 
 /// The properties of an encoding that nodes look at, in one word.
 struct DecodeKey {
-    static let prefix: (shift: Int, bits: Int) = (0, 2)
-    static let mod: (shift: Int, bits: Int) = (2, 1)
-    static let reg: (shift: Int, bits: Int) = (3, 3)
-    static let rm: (shift: Int, bits: Int) = (6, 3)
-    static let w: (shift: Int, bits: Int) = (9, 1)
-    static let l: (shift: Int, bits: Int) = (10, 1)
-    static let all = [prefix, mod, reg, rm, w, l]
+    /// Where a property begins.
+    static let prefix = 0, mod = 2, reg = 3, rm = 6, w = 9, l = 10
+
+    /// The properties in the order in which nodes look at them: place, and number of bits.
+    @inline(__always)
+    static func property(_ number: Int) -> (shift: Int, bits: Int) {
+        switch number {
+        case 0: (prefix, 2)
+        case 1: (mod, 1)
+        case 2: (reg, 3)
+        case 3: (rm, 3)
+        case 4: (w, 1)
+        default: (l, 1)
+        }
+    }
+    static let count = 6
 }
 
 /// What the decoder looks up.
@@ -121,8 +130,8 @@ struct DecodeTables {
     private mutating func build(_ rows: UnsafeBufferPointer<X86Row>, _ candidates: UnsafeMutableBufferPointer<UInt16>,
                                 _ count: Int, dimension: Int) -> UInt16 {
         if count == 0 { return Self.undefined }
-        for dimension in dimension..<DecodeKey.all.count {
-            let (shift, bits) = DecodeKey.all[dimension]
+        for dimension in dimension..<DecodeKey.count {
+            let (shift, bits) = DecodeKey.property(dimension)
             let every = UInt8(truncatingIfNeeded: 1 << (1 << bits) - 1)
             var isFree = true
             for index in 0..<count where Self.values(rows[Int(candidates[index])], dimension) & every != every { isFree = false }

@@ -79,7 +79,8 @@ private struct Printer {
             return i.operandSize == 8 ? name.dropLast() + "q" : name
         case "fxsave", "fxrstor", "xsave", "xrstor", "xsaveopt", "xsavec", "xsaves", "xrstors":
             return i.operandSize == 8 ? name + "64" : name
-        case "iret", "retf", "sysret", "sysexit": return i.operandSize == 8 ? name + "q" : name
+        case "iret", "retf": return i.operandSize == 8 ? name + "q" : name
+        case "sysret", "sysexit": return name + (i.operandSize == 8 ? "q" : "d")
         default: return name
         }
     }
@@ -138,7 +139,7 @@ private struct Printer {
         case .segment: X86Disassembler.segments[Int(i.reg) % 6]
         case .fixedSegment: X86Disassembler.segments[Int(operand.number)]
         case .control: "cr\(i.reg)"
-        case .debug: "db\(i.reg)"
+        case .debug: "dr\(i.reg)"
         case .stringSource: sized(operand) + string(6, segment, index: 6)
         case .stringDestination: sized(operand) + string(7, 0, index: 7)
         case .vector: vector(i.reg, operand)
@@ -218,8 +219,11 @@ private struct Printer {
         }
         let hasDisplacement = i.mod != 0 || i.isRIPRelative || i.base < 0
         if hasDisplacement {
-            inside += i.displacement < 0 ? "-" : "+"
-            inside += X86Disassembler.hexadecimal(i.displacement.magnitude)
+            if i.displacement < 0, !i.isRIPRelative {
+                inside += "-" + X86Disassembler.hexadecimal(i.displacement.magnitude)
+            } else {
+                inside += "+" + X86Disassembler.hexadecimal(UInt64(bitPattern: i.displacement))
+            }
         }
         return (operand.kind == .vectorIndexed ? vectorIndexedSize : sized(operand)) + prefix + "[" + inside + "]"
     }

@@ -150,26 +150,27 @@ public final class X86Decoder: @unchecked Sendable {
         i.opcode = byte
 
         let entry = tables.entry(is64: is64, map: Int(map.rawValue), opcode: byte)
-        var key = prefix | Int(extend & 8) << (DecodeKey.w.shift - 3) | l << DecodeKey.l.shift
+        var key = prefix | Int(extend & 8) << (DecodeKey.w - 3) | l << DecodeKey.l
+        // Address size before ModRM, which is read by it; 4 stands for a prefix so far.
+        let has67 = i.addressSize == 4
+        switch codeSize {
+        case .bits64: i.addressSize = has67 ? 4 : 8
+        case .bits32: i.addressSize = has67 ? 2 : 4
+        case .bits16: i.addressSize = has67 ? 4 : 2
+        }
         if map == .threeDNow { return decode3DNow(bytes, at, limit, is64, extend, codeSize, &i) }
         if entry == DecodeTables.undefined { return Self.undefined(at, &i) }
-
-        // Address size before ModRM, which is read by it.
-        switch codeSize {
-        case .bits64: i.addressSize = i.addressSize == 4 ? 4 : 8
-        case .bits32: i.addressSize = i.addressSize == 4 ? 2 : 4
-        case .bits16: i.addressSize = i.addressSize == 4 ? 4 : 2
-        }
 
         var displacementSize = 0
         if entry & DecodeTables.hasModRM != 0 {
             guard at < limit else { return Self.short(at + 1, &i) }
             let modRM = bytes[at]
             at &+= 1
-            key |= Int(modRM >> 3 & 7) << DecodeKey.reg.shift | Int(modRM & 7) << DecodeKey.rm.shift
-                | (modRM >= 0xC0 ? 1 << DecodeKey.mod.shift : 0)
-            i.row = tables.resolve(entry, key: key) & DecodeTables.valueMask
-            if i.row == DecodeTables.undefined { return Self.undefined(at, &i) }
+            key |= Int(modRM >> 3 & 7) << DecodeKey.reg | Int(modRM & 7) << DecodeKey.rm
+                | (modRM >= 0xC0 ? 1 << DecodeKey.mod : 0)
+            let found = tables.resolve(entry, key: key) & DecodeTables.valueMask
+            if found == DecodeTables.undefined { return Self.undefined(at, &i) }
+            i.row = found
             i.hasModRM = true
             i.reg = modRM >> 3 & 7 | extend << 1 & 8
             i.rm = modRM & 7 | extend << 3 & 8
@@ -183,9 +184,10 @@ public final class X86Decoder: @unchecked Sendable {
                 }
             }
         } else {
-            key |= Int(extend & 1) << DecodeKey.rm.shift
-            i.row = tables.resolve(entry, key: key) & DecodeTables.valueMask
-            if i.row == DecodeTables.undefined { return Self.undefined(at, &i) }
+            key |= Int(extend & 1) << DecodeKey.rm
+            let found = tables.resolve(entry, key: key) & DecodeTables.valueMask
+            if found == DecodeTables.undefined { return Self.undefined(at, &i) }
+            i.row = found
             i.rm = byte & 7 | extend << 3 & 8
         }
 
@@ -350,11 +352,6 @@ public final class X86Decoder: @unchecked Sendable {
                              _ codeSize: Mode.CodeSize, _ i: inout X86Instruction) -> DecodeOutcome {
         var at = opcodeEnd
         guard at < limit else { return Self.short(at + 1, &i) }
-        switch codeSize {
-        case .bits64: i.addressSize = i.addressSize == 4 ? 4 : 8
-        case .bits32: i.addressSize = i.addressSize == 4 ? 2 : 4
-        case .bits16: i.addressSize = i.addressSize == 4 ? 4 : 2
-        }
         let modRM = bytes[at]
         at &+= 1
         i.hasModRM = true
@@ -376,9 +373,11 @@ public final class X86Decoder: @unchecked Sendable {
         i.opcode = bytes[at]
         at &+= 1
         i.length = UInt8(truncatingIfNeeded: at)
-        i.row = tables.entry(is64: is64, map: Int(X86Row.OpcodeMap.threeDNow.rawValue), opcode: i.opcode)
+        let found = tables.entry(is64: is64, map: Int(X86Row.OpcodeMap.threeDNow.rawValue), opcode: i.opcode)
             & DecodeTables.valueMask
+        if found == DecodeTables.undefined { return .undefined }
+        i.row = found
         setOperandSize([], codeSize, extend & 8 != 0, &i)
-        return i.row == DecodeTables.undefined || i.hasLock ? .undefined : .decoded
+        return i.hasLock ? .undefined : .decoded
     }
 }

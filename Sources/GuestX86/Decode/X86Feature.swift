@@ -102,8 +102,9 @@ public enum X86Feature: UInt8, CaseIterable, Sendable {
 
     /// The feature whose name the bytes are.
     init?(_ bytes: UnsafePointer<UInt8>, _ length: Int) {
-        for raw in 0..<UInt8(X86Feature.allCases.count) {
-            guard let feature = X86Feature(rawValue: raw) else { return nil }
+        var raw: UInt8 = 0
+        while let feature = X86Feature(rawValue: raw) {
+            raw += 1
             let name = feature.name
             if name.utf8CodeUnitCount == length, equalBytes(name.utf8Start, bytes, length) {
                 self = feature
@@ -133,7 +134,10 @@ public struct X86FeatureSet: OptionSet, Sendable {
     /// Every feature there is a row for.
     public static let all = X86FeatureSet(rawValue: 1 << UInt64(X86Feature.allCases.count) - 1)
 
+    /// Membership and its change.
     @inline(__always) public func contains(_ feature: X86Feature) -> Bool { rawValue >> UInt64(feature.rawValue) & 1 != 0 }
+    /// Adds a feature.
     public mutating func insert(_ feature: X86Feature) { rawValue |= 1 << UInt64(feature.rawValue) }
+    /// Takes a feature away.
     public mutating func remove(_ feature: X86Feature) { rawValue &= ~(1 << UInt64(feature.rawValue)) }
 }

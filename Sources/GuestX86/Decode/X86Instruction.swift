@@ -44,8 +44,11 @@ public struct X86Instruction {
     /// Memory operand: base and index register or -1; scale 0…3. A RIP-relative operand has `isRIPRelative`.
     /// 16-bit addressing forms are given by base and index too (BX+SI is base 3, index 6).
     public var base: Int8 = -1
+    /// See `base`.
     public var index: Int8 = -1
+    /// The index is shifted left by this.
     public var scale: UInt8 = 0
+    /// The displacement counts from the next instruction.
     public var isRIPRelative = false
     /// Sign-extended. For Ob and Ov, which have no ModRM, the whole offset, zero-extended.
     public var displacement: Int64 = 0

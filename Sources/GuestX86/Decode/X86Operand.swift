@@ -103,7 +103,7 @@ public struct X86Operand: Equatable, Sendable {
         case x
         /// h f e: a half, a quarter, an eighth of x in memory; a register operand is an XMM register.
         case half, quarter, eighth
-        /// p: far pointer, 2 bytes of selector behind an offset of the operand size.
+        /// p: far pointer, 2 bytes of selector behind an offset of 2 or 4 bytes. AMD processors have no offsets of 8.
         case far
         /// a: the pair of bounds of BOUND.
         case bounds
@@ -142,7 +142,7 @@ public struct X86Operand: Equatable, Sendable {
         case .half: x / 2
         case .quarter: x / 4
         case .eighth: x / 8
-        case .far: v + 2
+        case .far: min(v, 4) + 2
         case .bounds: v * 2
         case .pseudoDescriptor: is64 ? 10 : 6
         }

@@ -94,6 +94,8 @@ public struct X86Row: @unchecked Sendable {
         public static let ignoresMod = Flags(rawValue: 1 << 18)
         /// An F3 or F2 that was written belongs to the encoding and does not repeat.
         public static let mandatoryRepeat = Flags(rawValue: 1 << 19)
+        /// #UD with CPL > 0 (CLAC, STAC, MONITOR, MWAIT).
+        public static let undefinedOutsideRing0 = Flags(rawValue: 1 << 22)
         /// Of eight registers only: REX.R, REX.B do not extend ModRM.reg, ModRM.rm.
         static let narrowReg = Flags(rawValue: 1 << 20)
         static let narrowRM = Flags(rawValue: 1 << 21)

@@ -56,7 +56,7 @@ enum BitOperations {
         l.finishBitField(l.b.and(source, l.minusOne(source)), carry: l.isZero(source))
     }
 
-    /// Start in bits 7:0 of the control, length in bits 15:8; ZF by the result, CF and OF cleared, AF SF PF undefined.
+    /// Start in bits 7:0 of the control, length in bits 15:8; SF ZF PF by the result, AF set, CF and OF cleared.
     static func bextr(_ l: inout Lifter) {
         let size = l.size(0), width = Int64(size * 8)
         let source = l.read(1), control = l.read(2)
@@ -68,7 +68,7 @@ enum BitOperations {
         let value = l.b.select(l.b.compare(.lessUnsigned, length, l.k(width, size)),
                                l.b.binary(.andNot, shifted, l.b.binary(.shiftLeft, l.k(-1, size), length)), shifted)
         l.write(0, value)
-        l.setFlags(l.b.bitsToFlags(l.bit(l.isZero(value), 6)))
+        l.setFlagBits(l.b.flags(.logic, value), clear: EFlags.af, l.k(Int64(EFlags.af)))
     }
 
     static func bzhi(_ l: inout Lifter) {
@@ -97,12 +97,11 @@ extension Lifter {
 
     fileprivate func minusOne(_ value: ValueID) -> ValueID { b.sub(value, b.constant(1, b.type(of: value))) }
 
-    /// Writes a BMI1 result: SF and ZF by it, CF as given, OF cleared; AF and PF are undefined.
+    /// Writes a BMI1 result: SF ZF PF by it, CF as given, AF and OF cleared.
     fileprivate mutating func finishBitField(_ value: ValueID, carry: ValueID) {
         write(0, value)
-        let bits = b.flagsToBits(b.flags(.logic, value))
-        let kept = b.and(bits, k(Int64(EFlags.zf | EFlags.sf)))
-        setFlags(b.bitsToFlags(carry == .none ? kept : b.or(kept, b.zeroExtend(carry, .i64))))
+        let flags = b.flags(.logic, value)
+        setFlags(carry == .none ? flags : b.setCarry(carry, before: flags))
     }
 
     // MARK: single bits
@@ -168,12 +167,12 @@ extension Lifter {
         setFlags(b.bitsToFlags(b.select(zero, k(Int64(EFlags.zf | EFlags.pf)), parity)))
     }
 
-    /// TZCNT and LZCNT: CF for a zero source, ZF for a zero result; the others stay.
+    /// TZCNT and LZCNT: CF for a zero source, ZF for a zero result; OF stays, the others are cleared.
     mutating func count(_ opcode: Opcode) {
         let source = read(1), before = flags
         let value = b.unary(opcode, source)
         write(0, value)
-        setFlagBits(before, clear: EFlags.cf | EFlags.zf, b.or(bit(isZero(source), 0), bit(isZero(value), 6)))
+        setFlagBits(before, clear: EFlags.status & ~EFlags.of, b.or(bit(isZero(source), 0), bit(isZero(value), 6)))
     }
 
     mutating func depositBits(_ kind: Int64) {

@@ -52,7 +52,9 @@ extension X86State {
             value = subtract ? value &- 6 : value &+ 6
         }
         if high { value = subtract ? value &- 0x60 : value &+ 0x60 }
-        finishDecimal(value, ah, carry: carry, adjust: low)
+        // OF tells that the sign has changed: to 1 by DAA, to 0 by DAS.
+        let overflow = subtract ? al & ~value & 0x80 != 0 : ~al & value & 0x80 != 0
+        finishDecimal(value, ah, carry: carry, adjust: low, overflow: overflow)
         return true
     }
 
@@ -65,11 +67,12 @@ extension X86State {
         return true
     }
 
-    /// Writes AX, and the flags: SF ZF PF of AL, OF cleared.
-    private func finishDecimal(_ al: UInt8, _ ah: UInt8, carry: Bool, adjust: Bool) {
+    /// Writes AX, and the flags: SF ZF PF of AL.
+    private func finishDecimal(_ al: UInt8, _ ah: UInt8, carry: Bool, adjust: Bool, overflow: Bool = false) {
         setRegister(Self.rax, UInt64(ah) << 8 | UInt64(al), size: 2)
         var bits: UInt32 = 0
         if carry { bits |= EFlags.cf }
+        if overflow { bits |= EFlags.of }
         if al.nonzeroBitCount & 1 == 0 { bits |= EFlags.pf }
         if adjust { bits |= EFlags.af }
         if al == 0 { bits |= EFlags.zf }

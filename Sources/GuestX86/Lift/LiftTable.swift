@@ -33,6 +33,12 @@ struct LiftTable {
         Exchange.join(self)
         Control.join(self)
         System.join(self)
+        VectorGeneric.join(self)
+        SSE.join(self)
+        SSE4.join(self)
+        AVX.join(self)
+        AVX2.join(self)
+        MMX.join(self)
     }
 
     func deallocate() {
@@ -49,6 +55,14 @@ struct LiftTable {
             functions[row] = function
         }
         precondition(found, "no row is called \(name)")
+    }
+
+    /// Gives the rows called `name`, if there are any, their meaning.
+    func optional(_ name: UnsafeBufferPointer<UInt8>, _ function: @escaping LiftFunction) {
+        InstructionTable.forEachRow(named: name) { row in
+            joined[row] = true
+            functions[row] = function
+        }
     }
 
     /// True when the row has a meaning on some processor.
@@ -72,6 +86,7 @@ struct LiftCheck: OptionSet {
     static let mmx = LiftCheck(rawValue: 8)
     static let sse = LiftCheck(rawValue: 16)
     static let avx = LiftCheck(rawValue: 32)
+    static let undefinedOutsideRing0 = LiftCheck(rawValue: 64)
 
     init(rawValue: UInt8) { self.rawValue = rawValue }
 
@@ -83,6 +98,7 @@ struct LiftCheck: OptionSet {
         if flags.contains(.mmx) { checks.insert(.mmx) }
         if flags.contains(.sse) { checks.insert(.sse) }
         if flags.contains(.avx) { checks.insert(.avx) }
+        if flags.contains(.undefinedOutsideRing0) { checks.insert(.undefinedOutsideRing0) }
         self = checks
     }
 }
@@ -91,6 +107,8 @@ extension Lifter {
     /// True when the mode allows the instruction; otherwise its exception has been raised and the unit is over.
     mutating func passes(_ check: LiftCheck) -> Bool {
         if check.contains(.protected), !mode.has(Mode.protected) || mode.has(Mode.virtual8086) {
+            undefined()
+        } else if check.contains(.undefinedOutsideRing0), !mode.has(Mode.system) || mode.privilege != 0 {
             undefined()
         } else if check.contains(.privileged), !mode.has(Mode.system) || mode.privilege != 0 {
             raise(ExceptionVector.generalProtection)

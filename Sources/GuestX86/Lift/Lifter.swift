@@ -27,6 +27,10 @@ struct Lifter {
     static let sideExitLimit = 3
     /// Address of the memory operand, once something has asked for it.
     var memoryOperand: X86Address?
+    /// The vector of zeros, once something has asked for it.
+    var zero = ValueID.none
+    /// The x87 registers are known to be in the state that MMX instructions leave.
+    var isMMX = false
 
     init(_ builder: Builder, mode: Mode, code: CodeSegment?, start: UInt64, row: UnsafePointer<X86Row>) {
         b = builder

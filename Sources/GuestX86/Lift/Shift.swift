@@ -9,7 +9,6 @@ import Translator
 enum Shift {
     static func join(_ row: LiftTable) {
         row("shl") { $0.shift(.shiftLeft, .shiftLeft) }
-        row("sal") { $0.shift(.shiftLeft, .shiftLeft) }
         row("shr") { $0.shift(.shiftRightUnsigned, .shiftRightUnsigned) }
         row("sar") { $0.shift(.shiftRightSigned, .shiftRightSigned) }
         row("rol") { $0.shift(.rotateLeft, .rotateLeft) }
@@ -98,15 +97,16 @@ extension Lifter {
         setFlags(doubleShiftFlags(value, carry: out, amount, size, before, left: left))
     }
 
-    /// The 16-bit forms shift a double word; with counts above 16 zeros follow it.
+    /// The 16-bit forms: with counts above 16 the filler comes in a second time.
     private func doubleShift16(left: Bool, _ old: ValueID, _ filler: ValueID, _ amount: ValueID) -> (ValueID, ValueID) {
         let a = b.zeroExtend(old, .i64), c = b.zeroExtend(filler, .i64)
+        let twice = b.or(b.binary(.shiftLeft, c, k(16)), c)
         if left {
-            let shifted = b.binary(.shiftLeft, b.or(b.binary(.shiftLeft, a, k(16)), c), amount)
-            let out = b.and(b.binary(.shiftRightUnsigned, shifted, k(32)), k(1))
-            return (b.truncate(b.binary(.shiftRightUnsigned, shifted, k(16)), .i16), b.truncate(out, .i16))
+            let shifted = b.binary(.shiftLeft, b.or(b.binary(.shiftLeft, a, k(32)), twice), amount)
+            let out = b.and(b.binary(.shiftRightUnsigned, shifted, k(48)), k(1))
+            return (b.truncate(b.binary(.shiftRightUnsigned, shifted, k(32)), .i16), b.truncate(out, .i16))
         }
-        let joined = b.or(b.binary(.shiftLeft, c, k(16)), a)
+        let joined = b.or(b.binary(.shiftLeft, twice, k(16)), a)
         let out = b.and(b.binary(.shiftRightUnsigned, joined, b.sub(amount, k(1))), k(1))
         return (b.truncate(b.binary(.shiftRightUnsigned, joined, amount), .i16), b.truncate(out, .i16))
     }

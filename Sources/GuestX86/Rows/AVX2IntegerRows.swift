@@ -141,7 +141,8 @@ extension X86Rows {
     vpgatherdq 66 VEX.0F38 90 W1 ; Vx,Kh,Hx
     vpgatherqd 66 VEX.0F38 91 W0 ; Vdq,Kx,Hdq
     vpgatherqq 66 VEX.0F38 91 W1 ; Vx,Kx,Hx
-    vpermq 66 VEX.0F3A 00 W1 L1 ; Vqq,Wqq,Ib
+    # W = 0 is undefined in the manuals; AMD processors ignore W here.
+    vpermq 66 VEX.0F3A 00 L1 ; Vqq,Wqq,Ib
     vpblendd 66 VEX.0F3A 02 W0 ; Vx,Hx,Wx,Ib
     vinserti128 66 VEX.0F3A 38 W0 L1 ; Vqq,Hqq,Wdq,Ib
     vextracti128 66 VEX.0F3A 39 W0 L1 ; Wdq,Vqq,Ib

@@ -154,7 +154,8 @@ extension X86Rows {
     vbroadcastss 66 VEX.0F38 18 reg W0 ; Vps,Udq
     vbroadcastsd 66 VEX.0F38 19 reg W0 L1 ; Vqq,Udq
     vpermps 66 VEX.0F38 16 W0 L1 ; Vqq,Hqq,Wqq
-    vpermpd 66 VEX.0F3A 01 W1 L1 ; Vqq,Wqq,Ib
+    # W = 0 is undefined in the manuals; AMD processors ignore W here.
+    vpermpd 66 VEX.0F3A 01 L1 ; Vqq,Wqq,Ib
     vgatherdps 66 VEX.0F38 92 W0 ; Vx,Kx,Hx
     vgatherdpd 66 VEX.0F38 92 W1 ; Vx,Kh,Hx
     vgatherqps 66 VEX.0F38 93 W0 ; Vdq,Kx,Hdq

@@ -127,13 +127,13 @@ extension X86Rows {
     smsw 0F 01 /4 ; Evw
     lmsw 0F 01 /6 ; Ew ; cpl0 end
     @ i486 Group 7
-    invlpg 0F 01 /7 mem ; M ; cpl0
+    invlpg 0F 01 /7 mem ; Mb ; cpl0
     @ monitor Group 7
-    monitor 0F 01 =C8 ; ; cpl0
-    mwait 0F 01 =C9 ; ; cpl0 end
+    monitor 0F 01 =C8 ; ; ring0
+    mwait 0F 01 =C9 ; ; ring0 end
     @ smap Group 7
-    clac np 0F 01 =CA ; ; cpl0 end
-    stac np 0F 01 =CB ; ; cpl0 end
+    clac np 0F 01 =CA ; ; ring0 end
+    stac np 0F 01 =CB ; ; ring0 end
     @ xsave Group 7
     xgetbv np 0F 01 =D0
     xsetbv np 0F 01 =D1 ; ; cpl0 end
@@ -145,7 +145,7 @@ extension X86Rows {
     monitorx np 0F 01 =FA
     mwaitx np 0F 01 =FB ; ; end
     @ clzero Group 7
-    clzero np 0F 01 =FC
+    clzero 0F 01 =FC
     @ i386 Group 8
     bt 0F BA /4 ; Ev,Ib
     bts 0F BA /5 ; Ev,Ib ; lock
@@ -194,12 +194,12 @@ extension X86Rows {
     wrfsbase F3 0F AE /2 o64 ; Ry
     wrgsbase F3 0F AE /3 o64 ; Ry
     @ mmxExtensions Group 16
-    prefetchnta 0F 18 /0 mem ; M
-    prefetcht0 0F 18 /1 mem ; M
-    prefetcht1 0F 18 /2 mem ; M
-    prefetcht2 0F 18 /3 mem ; M
+    prefetchnta 0F 18 /0 mem ; Mb
+    prefetcht0 0F 18 /1 mem ; Mb
+    prefetcht1 0F 18 /2 mem ; Mb
+    prefetcht2 0F 18 /3 mem ; Mb
     @ prefetchw Group P
-    prefetchw 0F 0D /1 /3 mem ; M
-    prefetch 0F 0D mem ; M
+    prefetchw 0F 0D /1 mem ; Mb
+    prefetch 0F 0D mem ; Mb
     """
 }

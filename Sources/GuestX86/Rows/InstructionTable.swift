@@ -21,7 +21,13 @@ public enum InstructionTable {
     /// Calls `body` with the number of every row called `name`, in ascending order; false when there is none.
     @discardableResult
     public static func forEachRow(named name: StaticString, _ body: (Int) -> Void) -> Bool {
-        guard var row = firstRow(named: name) else { return false }
+        forEachRow(named: UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount), body)
+    }
+
+    /// As above, for a name in UTF-8.
+    @discardableResult
+    static func forEachRow(named name: UnsafeBufferPointer<UInt8>, _ body: (Int) -> Void) -> Bool {
+        guard let text = name.baseAddress, var row = storage.find(text, name.count) else { return false }
         while true {
             body(row)
             let next = rows[row].nextOfSameName

@@ -12,7 +12,7 @@
 //     mem reg  mod ≠ 3, mod = 3         i64 o64  not in 64-bit code, only there
 //     W0 W1 L0 L1  REX.W or VEX.W, VEX.L      B0  REX.B = 0
 // OPERANDS are operand codes (X86Operand) with commas between. TRAITS are words:
-//     lock end aligned d64 f64 cpl0 protected string x87 mmx sse avx as X86Row.Flags says
+//     lock end aligned d64 f64 cpl0 ring0 protected string x87 mmx sse avx as X86Row.Flags says
 //     unaligned   against the rule that legacy SSE memory operands of 16 bytes are aligned
 //     anymod      MOV CR and DR: mod does not matter
 // The first row that matches wins. A bad row is a bug of ours: precondition.
@@ -119,12 +119,16 @@ struct RowParser {
     }
 }
 
-/// Packs up to eight ASCII characters as the parser does.
+/// The last eight characters of a word, packed as the parser does it. Takes scalars because the compiler folds them to a
+/// constant, and strings not.
 @inline(__always)
-private func packed(_ text: StaticString) -> UInt64 {
-    var value: UInt64 = 0
-    for index in 0..<text.utf8CodeUnitCount { value = value << 8 | UInt64(text.utf8Start[index]) }
-    return value
+private func letters(_ a: Unicode.Scalar, _ b: Unicode.Scalar = "\0", _ c: Unicode.Scalar = "\0", _ d: Unicode.Scalar = "\0",
+                     _ e: Unicode.Scalar = "\0", _ f: Unicode.Scalar = "\0", _ g: Unicode.Scalar = "\0",
+                     _ h: Unicode.Scalar = "\0", _ i: Unicode.Scalar = "\0") -> UInt64 {
+    @inline(__always) func append(_ value: UInt64, _ scalar: Unicode.Scalar) -> UInt64 {
+        scalar.value == 0 ? value : value << 8 | UInt64(scalar.value)
+    }
+    return append(append(append(append(append(append(append(append(UInt64(a.value), b), c), d), e), f), g), h), i)
 }
 
 /// What the columns of a row add up to.
@@ -140,24 +144,24 @@ private struct Encoding {
     mutating func take(_ start: UnsafePointer<UInt8>, _ length: Int, _ word: UInt64) -> Bool {
         if !hasOpcode {
             switch word {
-            case packed("np") where constraint.prefixes == 15 && map == .oneByte: constraint.prefixes = 1
-            case packed("nr") where constraint.prefixes == 15 && map == .oneByte: constraint.prefixes = 3
-            case packed("66") where constraint.prefixes == 15 && map == .oneByte:
+            case letters("n", "p") where constraint.prefixes == 15 && map == .oneByte: constraint.prefixes = 1
+            case letters("n", "r") where constraint.prefixes == 15 && map == .oneByte: constraint.prefixes = 3
+            case letters("6", "6") where constraint.prefixes == 15 && map == .oneByte:
                 constraint.prefixes = 2
                 flags.insert(.mandatory66)
-            case packed("F3") where constraint.prefixes == 15 && map == .oneByte:
+            case letters("F", "3") where constraint.prefixes == 15 && map == .oneByte:
                 constraint.prefixes = 4
                 flags.insert(.mandatoryRepeat)
-            case packed("F2") where constraint.prefixes == 15 && map == .oneByte:
+            case letters("F", "2") where constraint.prefixes == 15 && map == .oneByte:
                 constraint.prefixes = 8
                 flags.insert(.mandatoryRepeat)
-            case packed("0F") where map == .oneByte: map = .map0F
-            case packed("0F38"): map = .map0F38
-            case packed("0F3A"): map = .map0F3A
-            case packed("0F0F"): map = .threeDNow
-            case packed("VEX.0F"): map = .vex0F
-            case packed("VEX.0F38"): map = .vex0F38
-            case packed("VEX.0F3A"): map = .vex0F3A
+            case letters("0", "F") where map == .oneByte: map = .map0F
+            case letters("0", "F", "3", "8"): map = .map0F38
+            case letters("0", "F", "3", "A"): map = .map0F3A
+            case letters("0", "F", "0", "F"): map = .threeDNow
+            case letters("V", "E", "X", ".", "0", "F"): map = .vex0F
+            case letters("V", "E", "X", ".", "0", "F", "3", "8"): map = .vex0F38
+            case letters("V", "E", "X", ".", "0", "F", "3", "A"): map = .vex0F3A
             default:
                 guard length == 2 || length == 6, let first = Self.byte(start) else { return false }
                 opcode = first
@@ -171,16 +175,16 @@ private struct Encoding {
             return true
         }
         switch word {
-        case packed("mem"): constraint.mods = 1
-        case packed("reg"): constraint.mods = 2
-        case packed("i64"): constraint.modes = 1
-        case packed("o64"): constraint.modes = 2
-        case packed("W0"): constraint.ws = 1
-        case packed("W1"): constraint.ws = 2
-        case packed("L0"): constraint.ls = 1
-        case packed("L1"): constraint.ls = 2
-        case packed("B0"): constraint.rms = 1
-        case packed("/r"): flags.insert(.modRM)
+        case letters("m", "e", "m"): constraint.mods = 1
+        case letters("r", "e", "g"): constraint.mods = 2
+        case letters("i", "6", "4"): constraint.modes = 1
+        case letters("o", "6", "4"): constraint.modes = 2
+        case letters("W", "0"): constraint.ws = 1
+        case letters("W", "1"): constraint.ws = 2
+        case letters("L", "0"): constraint.ls = 1
+        case letters("L", "1"): constraint.ls = 2
+        case letters("B", "0"): constraint.rms = 1
+        case letters("/", "r"): flags.insert(.modRM)
         default:
             if length == 2, start[0] == UInt8(ascii: "/"), case let digit = start[1] &- UInt8(ascii: "0"), digit < 8 {
                 constraint.regs = constraint.regs == 0xFF ? 1 << digit : constraint.regs | 1 << digit
@@ -240,7 +244,7 @@ private struct Encoding {
             case .word: .word
             case .z: .z
             case .v: .v
-            default: code == packed("Ibs") ? .signedByte : immediate == .register ? .register : .byte
+            default: code == letters("I", "b", "s") ? .signedByte : immediate == .register ? .register : .byte
             }
         case .immediate2: immediate = .wordByte
         case .relative: immediate = operand.size == .byte ? .signedByte : .z
@@ -253,20 +257,21 @@ private struct Encoding {
     /// One word of the traits column.
     mutating func trait(_ word: UInt64) -> Bool {
         switch word {
-        case packed("lock"): flags.insert(.lock)
-        case packed("end"): flags.insert(.end)
-        case packed("aligned"): flags.insert(.aligned)
-        case packed("unaligned"): unaligned = true
-        case packed("d64"): flags.insert(.default64)
-        case packed("f64"): flags.insert(.forced64)
-        case packed("cpl0"): flags.insert(.privileged)
-        case packed("protected"): flags.insert(.protected)
-        case packed("string"): flags.insert(.string)
-        case packed("x87"): flags.insert(.x87)
-        case packed("mmx"): flags.insert(.mmx)
-        case packed("sse"): flags.insert(.sse)
-        case packed("avx"): flags.insert(.avx)
-        case packed("anymod"):
+        case letters("l", "o", "c", "k"): flags.insert(.lock)
+        case letters("e", "n", "d"): flags.insert(.end)
+        case letters("a", "l", "i", "g", "n", "e", "d"): flags.insert(.aligned)
+        case letters("u", "n", "a", "l", "i", "g", "n", "e", "d"): unaligned = true
+        case letters("d", "6", "4"): flags.insert(.default64)
+        case letters("f", "6", "4"): flags.insert(.forced64)
+        case letters("c", "p", "l", "0"): flags.insert(.privileged)
+        case letters("r", "i", "n", "g", "0"): flags.insert(.undefinedOutsideRing0)
+        case letters("p", "r", "o", "t", "e", "c", "t", "e", "d"): flags.insert(.protected)
+        case letters("s", "t", "r", "i", "n", "g"): flags.insert(.string)
+        case letters("x", "8", "7"): flags.insert(.x87)
+        case letters("m", "m", "x"): flags.insert(.mmx)
+        case letters("s", "s", "e"): flags.insert(.sse)
+        case letters("a", "v", "x"): flags.insert(.avx)
+        case letters("a", "n", "y", "m", "o", "d"):
             flags.insert(.ignoresMod)
             constraint.mods = 3
         default: return false
@@ -275,19 +280,21 @@ private struct Encoding {
     }
 
     /// What follows from the whole.
-    mutating func finish(_ operands: X86Operand...) {
+    mutating func finish(_ a: X86Operand, _ b: X86Operand, _ c: X86Operand) {
         if map.isVEX {
             flags.formUnion([.vex, .protected])
             if flags.contains(.sse) {
                 flags.remove(.sse)
                 flags.insert(.avx)
             }
-        } else if flags.contains(.sse), !unaligned {
-            for operand in operands where operand.size == .x || operand.size == .octaword {
-                if operand.kind == .vectorOrMemory || operand.kind == .memory { flags.insert(.aligned) }
-            }
+        } else if flags.contains(.sse), !unaligned, Self.isWholeVector(a) || Self.isWholeVector(b) || Self.isWholeVector(c) {
+            flags.insert(.aligned)
         }
         if (0xD8...0xDF).contains(opcode), map == .oneByte { flags.formUnion([.x87, .modRM]) }
+    }
+
+    private static func isWholeVector(_ operand: X86Operand) -> Bool {
+        (operand.size == .x || operand.size == .octaword) && (operand.kind == .vectorOrMemory || operand.kind == .memory)
     }
 }
 
@@ -295,30 +302,30 @@ extension X86Operand {
     /// The operand of a code, its characters packed into the low bytes.
     init?(code: UInt64) {
         switch code {
-        case packed("AL"): self.init(.fixedRegister, .byte)
-        case packed("CL"): self.init(.fixedRegister, .byte, number: 1)
-        case packed("AX"): self.init(.fixedRegister, .word)
-        case packed("DX"): self.init(.fixedRegister, .word, number: 2)
-        case packed("rAX"): self.init(.fixedRegister, .v)
-        case packed("eAX"): self.init(.fixedRegister, .z)
-        case packed("1"): self.init(.one, .byte)
-        case packed("ES"): self.init(.fixedSegment, .word)
-        case packed("CS"): self.init(.fixedSegment, .word, number: 1)
-        case packed("SS"): self.init(.fixedSegment, .word, number: 2)
-        case packed("DS"): self.init(.fixedSegment, .word, number: 3)
-        case packed("FS"): self.init(.fixedSegment, .word, number: 4)
-        case packed("GS"): self.init(.fixedSegment, .word, number: 5)
-        case packed("XMM0"): self.init(.fixedVector, .octaword)
-        case packed("ST0"): self.init(.stackTop, .tbyte)
-        case packed("STi"): self.init(.stack, .tbyte)
-        case packed("Ibs"): self.init(.immediate, .byte)
-        case packed("Ib2"): self.init(.immediate2, .byte)
+        case letters("A", "L"): self.init(.fixedRegister, .byte)
+        case letters("C", "L"): self.init(.fixedRegister, .byte, number: 1)
+        case letters("A", "X"): self.init(.fixedRegister, .word)
+        case letters("D", "X"): self.init(.fixedRegister, .word, number: 2)
+        case letters("r", "A", "X"): self.init(.fixedRegister, .v)
+        case letters("e", "A", "X"): self.init(.fixedRegister, .z)
+        case letters("1"): self.init(.one, .byte)
+        case letters("E", "S"): self.init(.fixedSegment, .word)
+        case letters("C", "S"): self.init(.fixedSegment, .word, number: 1)
+        case letters("S", "S"): self.init(.fixedSegment, .word, number: 2)
+        case letters("D", "S"): self.init(.fixedSegment, .word, number: 3)
+        case letters("F", "S"): self.init(.fixedSegment, .word, number: 4)
+        case letters("G", "S"): self.init(.fixedSegment, .word, number: 5)
+        case letters("X", "M", "M", "0"): self.init(.fixedVector, .octaword)
+        case letters("S", "T", "0"): self.init(.stackTop, .tbyte)
+        case letters("S", "T", "i"): self.init(.stack, .tbyte)
+        case letters("I", "b", "s"): self.init(.immediate, .byte)
+        case letters("I", "b", "2"): self.init(.immediate2, .byte)
         default:
             let length = 8 - code.leadingZeroBitCount / 8
             guard (1...3).contains(length) else { return nil }
             let letter = UInt8(truncatingIfNeeded: code >> UInt64((length - 1) * 8))
             let rest = code & (1 << UInt64((length - 1) * 8) - 1)
-            guard let kind = Kind(letter: letter), let size = Size(letters: rest) else { return nil }
+            guard let kind = Kind(letter: letter), let size = Size(suffix: rest) else { return nil }
             self.init(kind, size)
         }
     }
@@ -357,30 +364,30 @@ extension X86Operand.Kind {
 }
 
 extension X86Operand.Size {
-    fileprivate init?(letters: UInt64) {
-        switch letters {
+    fileprivate init?(suffix: UInt64) {
+        switch suffix {
         case 0: self = .none
-        case packed("b"): self = .byte
-        case packed("w"): self = .word
-        case packed("d"), packed("ss"): self = .dword
-        case packed("q"), packed("sd"): self = .qword
-        case packed("t"): self = .tbyte
-        case packed("dq"): self = .octaword
-        case packed("qq"): self = .wide
-        case packed("v"): self = .v
-        case packed("z"): self = .z
-        case packed("y"): self = .y
-        case packed("n"): self = .native
-        case packed("x"), packed("ps"), packed("pd"): self = .x
-        case packed("h"): self = .half
-        case packed("f"): self = .quarter
-        case packed("e"): self = .eighth
-        case packed("p"): self = .far
-        case packed("a"): self = .bounds
-        case packed("s"): self = .pseudoDescriptor
-        case packed("db"): self = .dwordOrByte
-        case packed("dw"): self = .dwordOrWord
-        case packed("vw"): self = .vOrWord
+        case letters("b"): self = .byte
+        case letters("w"): self = .word
+        case letters("d"), letters("s", "s"): self = .dword
+        case letters("q"), letters("s", "d"): self = .qword
+        case letters("t"): self = .tbyte
+        case letters("d", "q"): self = .octaword
+        case letters("q", "q"): self = .wide
+        case letters("v"): self = .v
+        case letters("z"): self = .z
+        case letters("y"): self = .y
+        case letters("n"): self = .native
+        case letters("x"), letters("p", "s"), letters("p", "d"): self = .x
+        case letters("h"): self = .half
+        case letters("f"): self = .quarter
+        case letters("e"): self = .eighth
+        case letters("p"): self = .far
+        case letters("a"): self = .bounds
+        case letters("s"): self = .pseudoDescriptor
+        case letters("d", "b"): self = .dwordOrByte
+        case letters("d", "w"): self = .dwordOrWord
+        case letters("v", "w"): self = .vOrWord
         default: return nil
         }
     }

@@ -145,7 +145,11 @@ extension X86State {
 
     /// Recomputes the mode word after a change of anything it is made of.
     public func updateMode() {
-        mode = isSystem ? systemMode : programMode
+        var mode = isSystem ? systemMode : programMode
+        if self[word: StateLayout.guestMXCSR] & X86State.mxcsrMasks != X86State.mxcsrMasks {
+            mode = Mode(rawValue: mode.rawValue | Mode.simdTraps)
+        }
+        self.mode = mode
     }
 
     private var programMode: Mode {

@@ -57,5 +57,11 @@ public enum X86Global {
     public static func mmx(_ number: Int) -> Int { 57 + number }
     /// EFLAGS without the status flags and DF, i32 (`SystemLayout.eflags`).
     public static let eflags = 65
-    public static let count = 66
+    /// x87 control word (bits 15:0), status word (31:16), tags (39:32) and opcode (63:48), i64.
+    public static let x87 = 66
+    /// Sign and exponent of physical register n, i64.
+    public static func mmxExponent(_ number: Int) -> Int { 67 + number }
+    /// Addresses of the last x87 instruction and its memory operand, i64.
+    public static let x87Instruction = 75, x87Data = 76
+    public static let count = 77
 }

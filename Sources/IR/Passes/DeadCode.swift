@@ -105,7 +105,12 @@ public enum DeadCode {
                         continue
                     }
                 case Class.vector:
-                    if uses[index] == 0, !instruction.pointee.opcode.hasEffect {
+                    if unit.trapsFloats, instruction.pointee.hasEffect {
+                        generation &+= 1
+                        if flagsObserver == 0 {
+                            flagsObserver = UInt16(truncatingIfNeeded: min(index, Int(Self.alwaysObserved) - 1))
+                        }
+                    } else if uses[index] == 0, !instruction.pointee.hasEffect {
                         instruction.pointee.opcode = .dead
                         continue
                     }

@@ -187,7 +187,7 @@ public struct Verifier {
             same(operation.a, result)
             same(operation.b, result)
             same(operation.c, .flags)
-        case .vector: require(result == .v128 || Self.isInteger(result) || result == .flags, "vector.\(result)")
+        case .vector: checkVector(operation)
         case .vectorFromInteger:
             let source = type(operation.a)
             require(source == .i32 || source == .i64, "vectorFromInteger of \(source)")
@@ -226,6 +226,22 @@ public struct Verifier {
             require(result == .void, "writeFloatFlags.\(result)")
             same(operation.a, .i64)
         default: checkFloat(operation)
+        }
+    }
+
+    private mutating func checkVector(_ operation: Instruction) {
+        guard let vector = VectorOperation(rawValue: UInt16(truncatingIfNeeded: operation.imm)) else { return }
+        let signature = vector.signature
+        require(operation.type == signature.result, "\(vector) yields \(signature.result)")
+        require(signature.hasImmediate || operation.aux == 0, "\(vector) has no immediate byte")
+        for (operand, type) in [(operation.a, signature.a), (operation.b, signature.b), (operation.c, signature.c)] {
+            if type == .void {
+                require(operand == .none, "\(vector) has an operand too many")
+            } else if operand == .none {
+                report("\(vector) lacks an operand")
+            } else {
+                same(operand, type)
+            }
         }
     }
 

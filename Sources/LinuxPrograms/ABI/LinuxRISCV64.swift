@@ -181,6 +181,17 @@ struct LinuxRISCV64: LinuxABI {
         }
     }
 
+    func fault(_ exit: UserExit, _ thread: GuestThread) -> ProgramFault? {
+        let r = thread.registers
+        let breakpoint: Int32 = 1, illegalOpcode: Int32 = 1, alignment: Int32 = 1
+        switch exit {
+        case .breakpoint: return ProgramFault(signal: SIGTRAP, code: breakpoint, address: programCounter(r))
+        case .illegalInstruction: return ProgramFault(signal: SIGILL, code: illegalOpcode, address: programCounter(r))
+        case .misaligned(let address): return ProgramFault(signal: SIGBUS, code: alignment, address: address)
+        default: return nil
+        }
+    }
+
     func architectureCall(_ call: SystemCall, _ a: CallArguments, _ thread: GuestThread) -> Int? {
         switch call {
         case .riscv_hwprobe: hardwareProbe(a, thread)

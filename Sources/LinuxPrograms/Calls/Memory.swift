@@ -44,7 +44,8 @@ extension GuestThread {
             } else {
                 at = pageDown(at)
                 if at == 0 || !space.isHintUsable(at, length) || at & (alignment - 1) != 0 {
-                    guard let free = space.findFree(length, alignment: alignment) else { return failure(ENOMEM) }
+                    let top = flags & MapFlag.bits32 != 0 ? MapFlag.bits32End : space.limit
+                    guard let free = space.findFree(length, alignment: alignment, below: top) else { return failure(ENOMEM) }
                     at = free
                 }
             }

@@ -76,7 +76,7 @@ final class CodeCache: @unchecked Sendable {
     static let unitsPerChunk = 1 << 11, linksPerChunk = 1 << 13
     /// Fresh pages of code are asked for this many bytes at a time: a page fault for each costs three times as much.
     private static let fillStep = 32 * 1024
-    private static let hugePage = 2 << 20
+    private static let recordStep = 16 * 1024
 
     let size: Int
     /// Writable view.
@@ -99,15 +99,11 @@ final class CodeCache: @unchecked Sendable {
 
     init(size: Int) throws {
         self.size = size
-        writable = try Self.map(size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, at: Self.place(size))
-        executable = try Self.place(size)
-        guard guise_alias(writable, UInt(size), executable) != nil, mprotect(executable, size, PROT_READ | PROT_EXEC) == 0
-        else { throw HostError("mremap", "code cache of \(size) bytes") }
-        // A cache that has outgrown one huge page goes on growing; a small one must not cost that much.
-        if size > Self.hugePage {
-            madvise(writable + Self.hugePage, size - Self.hugePage, MADV_HUGEPAGE)
-            madvise(executable + Self.hugePage, size - Self.hugePage, MADV_HUGEPAGE)
+        writable = try Self.map(size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE)
+        guard let alias = guise_alias(writable, UInt(size), nil), mprotect(alias, size, PROT_READ | PROT_EXEC) == 0 else {
+            throw HostError("mremap", "code cache of \(size) bytes")
         }
+        executable = alias.bindMemory(to: UInt8.self, capacity: size)
         chunkLimit = size / Self.chunkSize
         let anonymous = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
         units = try UnsafeMutableRawPointer(Self.map(
@@ -128,19 +124,8 @@ final class CodeCache: @unchecked Sendable {
         unitCounts.deallocate()
     }
 
-    /// Address space for `size` bytes on a boundary of huge pages.
-    private static func place(_ size: Int) throws -> UnsafeMutablePointer<UInt8> {
-        let slack = try map(size + hugePage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
-        let before = -Int(bitPattern: slack) & (hugePage - 1)
-        let place = slack + before
-        if before > 0 { munmap(slack, before) }
-        if before < hugePage { munmap(place + size, hugePage - before) }
-        return place
-    }
-
-    private static func map(_ size: Int, _ protection: Int32, _ flags: Int32,
-                            at place: UnsafeMutablePointer<UInt8>? = nil) throws -> UnsafeMutablePointer<UInt8> {
-        let address = mmap(place, size, protection, place == nil ? flags : flags | MAP_FIXED, -1, 0)
+    private static func map(_ size: Int, _ protection: Int32, _ flags: Int32) throws -> UnsafeMutablePointer<UInt8> {
+        let address = mmap(nil, size, protection, flags, -1, 0)
         guard let address, address != MAP_FAILED else { throw HostError("mmap", "code cache of \(size) bytes") }
         return address.bindMemory(to: UInt8.self, capacity: size)
     }
@@ -158,14 +143,24 @@ final class CodeCache: @unchecked Sendable {
         return chunk
     }
 
-    /// Makes pages present from a chunk's `position` on, before they are written to.
+    /// Makes pages of a chunk's code present from `position` on, before they are written to.
     /// - Returns: the end of what is present.
     func fill(from position: Int, atLeast room: Int, chunkEnd: Int) -> Int {
-        let end = min((position + max(room, Self.fillStep)) & ~4095, chunkEnd)
         let start = position & ~4095
-        // Where the host does not know the request, pages come by page faults.
-        madvise(writable + start, end - start, guise_MADV_POPULATE_WRITE)
+        let end = min((position + max(room, Self.fillStep)) & ~4095, chunkEnd)
+        Self.populate(writable + start, end - start)
         return end
+    }
+
+    /// Makes the first pages of a chunk's records present: what a chunk of typical code needs.
+    func fillRecords(ofChunk chunk: Int) {
+        Self.populate(units + chunk * Self.unitsPerChunk, Self.recordStep)
+        Self.populate(links + chunk * Self.linksPerChunk, Self.recordStep)
+    }
+
+    /// Where the host does not know the request, pages come by page faults.
+    private static func populate(_ start: UnsafeMutableRawPointer, _ bytes: Int) {
+        madvise(start, bytes, guise_MADV_POPULATE_WRITE)
     }
 
     /// Cache offset of a chunk's first byte.

@@ -64,6 +64,12 @@ public enum StateLayout {
 
     /// UInt32; non-zero asks the engine to execute the next instruction in a unit of its own.
     public static let stepRequest = 772
+    /// 8 × 16 bytes: spill slots of vectors.
+    public static let vectorSpill = 784
+    public static let vectorSpillCount = 8
+    /// 16 bytes: the value of a 16-byte access that takes the slow path, from it or to it. Also three 16-byte operands and
+    /// the operation word of an out-of-line vector operation, the result in place of the first.
+    public static let vectorScratch = 912
 
     // MARK: front
     /// Space the front lays out itself (control registers, …).

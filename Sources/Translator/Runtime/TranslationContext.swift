@@ -37,6 +37,7 @@ public struct PendingExit {
     var link: UInt32
     /// When the link existed: after a flush its number may belong to another.
     var epoch: UInt32
+    /// Not left by a link.
     public static var none: PendingExit { PendingExit(link: .max, epoch: 0) }
     /// Whether the code was not left by a link.
     @inline(__always) public var isNone: Bool { link == .max }
@@ -265,8 +266,11 @@ public final class TranslationContext {
         chunkEpoch = seen
         position = runtime.cache.offset(ofChunk: fresh)
         chunkEnd = position + CodeCache.chunkSize
-        filledEnd = runtime.options.interpret ? chunkEnd
-            : runtime.cache.fill(from: position, atLeast: room, chunkEnd: chunkEnd)
+        filledEnd = chunkEnd
+        if !runtime.options.interpret {
+            filledEnd = runtime.cache.fill(from: position, atLeast: room, chunkEnd: chunkEnd)
+            runtime.cache.fillRecords(ofChunk: fresh)
+        }
         nextUnit = fresh * CodeCache.unitsPerChunk
         nextLink = fresh * CodeCache.linksPerChunk
     }

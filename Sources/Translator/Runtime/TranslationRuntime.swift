@@ -315,6 +315,60 @@ public final class TranslationRuntime: @unchecked Sendable {
         }
     }
 
+    /// Drops the units of a machine's page that overlap the bytes first…last of it.
+    /// - Parameter left: called with offset and length of each unit that stays.
+    public func invalidate(page: UInt64, first: UInt64, last: UInt64, left: (UInt64, UInt64) -> Void) {
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        // The second parts of straddling instructions lie at the page's beginning.
+        if first < 16, !straddlers.isEmpty { dropStraddlers(page) }
+        var index = pages[page]
+        var living = UnitIndex.noUnit
+        while index != .noUnit {
+            let record = cache.units + Int(index)
+            let next = record.pointee.pageNext
+            let offset = record.pointee.start & 0xFFF, length = UInt64(max(1, record.pointee.guestByteLength))
+            if record.pointee.dead == 0 {
+                if offset <= last && first < offset + length {
+                    drop(index)
+                } else {
+                    record.pointee.pageNext = living
+                    living = index
+                    left(offset, length)
+                }
+            }
+            index = next
+        }
+        if straddlers[page] != nil { left(0, 16) }
+        if pages[page] != living { _ = pages.exchange(page, living) }
+    }
+
+    /// Drops the units of a machine's page whose guest bytes have changed.
+    /// - Parameter hash: returns the current hash of a byte range, given by address and length; nil drops the unit.
+    public func verify(page: UInt64, _ hash: (UInt64, Int) -> UInt64?) {
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        if !straddlers.isEmpty { dropStraddlers(page) }
+        var index = pages[page]
+        while index != .noUnit {
+            let record = cache.units[Int(index)]
+            if record.dead == 0, hash(record.start, Int(record.guestByteLength)) != record.contentHash { drop(index) }
+            index = record.pageNext
+        }
+    }
+
+    /// What the unit was made from whose code contains a host address: guest address, bytes, page identity.
+    public func origin(ofCodeAt hostAddress: UInt64) -> (start: UInt64, length: UInt64, context: UInt32)? {
+        let unit = cache.unit(at: hostAddress)
+        return unit == .noUnit ? nil : origin(of: unit)
+    }
+
+    /// What a unit was made from: guest address, bytes, page identity.
+    public func origin(of unit: UnitIndex) -> (start: UInt64, length: UInt64, context: UInt32) {
+        let record = cache.units[Int(unit)]
+        return (record.start, UInt64(max(1, record.guestByteLength)), record.context)
+    }
+
     private func dropStraddlers(_ page: UInt64) {
         if let units = straddlers.removeValue(forKey: page) { for unit in units { drop(unit) } }
     }
@@ -420,6 +474,36 @@ public final class TranslationRuntime: @unchecked Sendable {
         for member in members { Self.clearJumpCache(member.state) }
         flushing = false
         pthread_mutex_unlock(lock)
+    }
+
+    /// Runs `body` while no other thread is inside. The caller is outside; the body may go in with the epoch it is given,
+    /// but must not translate.
+    /// - Returns: nil, without having run it, when there has been a flush since `seen` was read.
+    public func exclusively<Result>(by caller: TranslationContext, seen: UInt32, _ body: (UInt32) -> Result) -> Result? {
+        while true {
+            pthread_mutex_lock(lock)
+            if !flushing { break }
+            pthread_mutex_unlock(lock)
+            sched_yield()
+        }
+        guard epoch.pointee == seen else {
+            pthread_mutex_unlock(lock)
+            return nil
+        }
+        flushing = true
+        // Whoever is about to go in notices by the epoch; what they have looked up stays good.
+        guise_store32(epoch, epoch.pointee &+ 1)
+        let others = members.filter { $0 !== caller.member }
+        for other in others { guise_store32(other.state + StateLayout.exitRequest, 1) }
+        pthread_mutex_unlock(lock)
+        for other in others {
+            while guise_load32(other.inside) != 0 { sched_yield() }
+        }
+        let result = body(seen &+ 1)
+        pthread_mutex_lock(lock)
+        flushing = false
+        pthread_mutex_unlock(lock)
+        return result
     }
 
     /// True while a flush is waiting for threads to come out; nobody may go in.

@@ -8,10 +8,12 @@ import CHost
 
 /// Units by (guest address, context and mode).
 final class UnitTable {
-    /// An entry: the upper half of the key's hash, and unit index + 1 in the lower half; 0 is empty, `removed` was taken
-    /// out.
+    /// An entry: unit index + 1 in the low bits, above it the key's tag, which gives its place too, so that growing does
+    /// not touch the records. 0 is empty, `removed` was taken out.
     private typealias Entry = UInt64
-    private static let removed: Entry = 0xFFFF_FFFF
+    private static let unitBits: UInt64 = 24
+    private static let unitMask: UInt64 = (1 << unitBits) - 1
+    private static let removed: Entry = unitMask
 
     /// Address of the entries, read by others while it changes; the word before the first is their number minus one.
     private let current: UnsafeMutablePointer<UInt64>
@@ -50,23 +52,26 @@ final class UnitTable {
 
     private static func free(_ table: UnsafeMutablePointer<Entry>) { (table - 1).deallocate() }
 
-    /// Units that start within 128 bytes of each other share a cache line of entries.
-    @inline(__always) private static func hash(_ start: UInt64, _ context: UInt32, _ mode: UInt32) -> UInt64 {
-        let neighbourhood = (start >> 7 ^ UInt64(context) << 40 ^ UInt64(mode) << 20) &* 0x9E37_79B9_7F4A_7C15
-        return (neighbourhood ^ start << 32) & ~0xFFFF_FFFF | neighbourhood >> 29 & 0xFFFF_FFF8 | start >> 4 & 7
+    /// 40 bits of a key. The low four tell neighbours apart, the others choose the place: units that start within 128 bytes
+    /// of each other share a cache line of entries.
+    @inline(__always) private static func tag(_ start: UInt64, _ context: UInt32, _ mode: UInt32) -> UInt64 {
+        let mixed = (start >> 7 ^ UInt64(context) << 40 ^ UInt64(mode) << 20) &* 0x9E37_79B9_7F4A_7C15
+        return ((mixed >> 31) << 7 | start & 0x7F) & ((1 << 40) - 1)
     }
+
+    @inline(__always) private static func place(_ tag: UInt64) -> UInt64 { tag >> 4 }
 
     /// The unit of a key, or `.noUnit`.
     @inline(__always)
     func find(_ start: UInt64, _ context: UInt32, _ mode: UInt32) -> UnitIndex {
         let table = self.table, mask = table[-1]
-        let hash = Self.hash(start, context, mode)
-        var position = hash & mask
+        let tag = Self.tag(start, context, mode)
+        var position = Self.place(tag) & mask
         while true {
             let entry = guise_load64(table + Int(position))
             if entry == 0 { return .noUnit }
-            if entry >> 32 == hash >> 32 && entry != Self.removed {
-                let unit = UnitIndex(truncatingIfNeeded: entry) &- 1
+            if entry >> Self.unitBits == tag && entry != Self.removed {
+                let unit = UnitIndex(truncatingIfNeeded: entry & Self.unitMask) &- 1
                 let record = units + Int(unit)
                 if record.pointee.start == start && record.pointee.context == context && record.pointee.mode == mode {
                     return unit
@@ -80,13 +85,13 @@ final class UnitTable {
     func insert(_ unit: UnitIndex) {
         if used > Int(table[-1]) / 4 * 3 { grow() }
         let record = units + Int(unit)
-        let hash = Self.hash(record.pointee.start, record.pointee.context, record.pointee.mode)
-        place(table, hash & ~0xFFFF_FFFF | UInt64(unit + 1), hash)
+        place(table, Self.tag(record.pointee.start, record.pointee.context, record.pointee.mode) << Self.unitBits
+            | UInt64(unit + 1))
     }
 
-    private func place(_ table: UnsafeMutablePointer<Entry>, _ entry: Entry, _ hash: UInt64) {
+    private func place(_ table: UnsafeMutablePointer<Entry>, _ entry: Entry) {
         let mask = table[-1]
-        var position = hash & mask
+        var position = Self.place(entry >> Self.unitBits) & mask
         while table[Int(position)] != 0 { position = (position + 1) & mask }
         guise_store64(table + Int(position), entry)
         used += 1
@@ -94,11 +99,10 @@ final class UnitTable {
 
     func remove(_ unit: UnitIndex) {
         let record = units + Int(unit)
-        let hash = Self.hash(record.pointee.start, record.pointee.context, record.pointee.mode)
         let mask = table[-1]
-        var position = hash & mask
+        var position = Self.place(Self.tag(record.pointee.start, record.pointee.context, record.pointee.mode)) & mask
         while table[Int(position)] != 0 {
-            if UInt32(truncatingIfNeeded: table[Int(position)]) == unit + 1 {
+            if table[Int(position)] & Self.unitMask == UInt64(unit + 1) {
                 guise_store64(table + Int(position), Self.removed)
                 return
             }
@@ -120,10 +124,7 @@ final class UnitTable {
         let old = table, count = Int(old[-1]) + 1
         let larger = Self.make(count * 2)
         used = 0
-        for position in 0..<count where old[position] != 0 && old[position] != Self.removed {
-            let record = units + Int(UnitIndex(truncatingIfNeeded: old[position]) - 1)
-            place(larger, old[position], Self.hash(record.pointee.start, record.pointee.context, record.pointee.mode))
-        }
+        for position in 0..<count where old[position] != 0 && old[position] != Self.removed { place(larger, old[position]) }
         outgrown.append(old)
         table = larger
     }

@@ -17,7 +17,7 @@ extension CodeGenerator {
         if place.kind == ValuePlace.Kind.register {
             releaseRegister(value)
         } else if place.kind == ValuePlace.Kind.spill {
-            freeSpills |= 1 << UInt32(place.location)
+            freeSpill(value, place.location)
         }
         values[Int(value)].kind = ValuePlace.Kind.none
     }
@@ -25,13 +25,22 @@ extension CodeGenerator {
     /// Takes a value out of its temporary, keeping nothing but a spill slot's freedom.
     func releaseRegister(_ value: ValueID) {
         let place = values[Int(value)]
-        if unit.instructions[Int(value)].type.isFloat {
+        if unit.instructions[Int(value)].type.inVectorRegister {
             floatOwner[Int(place.location)] = .none
         } else {
             owner[Int(place.location)] = .none
         }
-        if place.backup == ValuePlace.Kind.spill { freeSpills |= 1 << UInt32(place.backupLocation) }
+        if place.backup == ValuePlace.Kind.spill { freeSpill(value, place.backupLocation) }
         values[Int(value)].backup = ValuePlace.Kind.none
+    }
+
+    /// Vectors have spill slots of their own, which are wider.
+    @inline(__always) private func freeSpill(_ value: ValueID, _ slot: UInt8) {
+        if unit.instructions[Int(value)].type == .v128 {
+            freeVectorSpills |= 1 << UInt32(slot)
+        } else {
+            freeSpills |= 1 << UInt32(slot)
+        }
     }
 
     /// True when the operation being emitted is the last user of the value's register.
@@ -48,7 +57,7 @@ extension CodeGenerator {
         values[index].kind = ValuePlace.Kind.register
         values[index].location = register
         values[index].backup = ValuePlace.Kind.none
-        if unit.instructions[index].type.isFloat {
+        if unit.instructions[index].type.inVectorRegister {
             floatOwner[Int(register)] = ValueID(index)
         } else {
             owner[Int(register)] = ValueID(index)
@@ -85,7 +94,7 @@ extension CodeGenerator {
                 guard instruction.a == value else { return -1 }
                 let global = Int(instruction.imm)
                 guard pin[global] != Self.noRegister,
-                      globalIsFloat[global] == unit.instructions[index].type.isFloat else { return -1 }
+                      globalIsFloat[global] == unit.instructions[index].type.inVectorRegister else { return -1 }
                 let old = globalValue[global]
                 if old != .none {
                     let operation = unit.instructions[index]
@@ -119,7 +128,7 @@ extension CodeGenerator {
                 values[Int(old)].location = register
                 values[Int(old)].backup = ValuePlace.Kind.none
                 floatOwner[Int(register)] = old
-                floatLocked |= 1 << UInt32(register)
+                floatLocked |= 1 &<< UInt32(register)
             } else {
                 let register = allocate()
                 loadHome(register, global)
@@ -127,7 +136,7 @@ extension CodeGenerator {
                 values[Int(old)].location = register
                 values[Int(old)].backup = ValuePlace.Kind.none
                 owner[Int(register)] = old
-                locked |= 1 << UInt32(register)
+                locked |= 1 &<< UInt32(register)
             }
         } else if place.kind == ValuePlace.Kind.register && place.backup == ValuePlace.Kind.home
                     && Int(place.backupLocation) == global {
@@ -147,7 +156,7 @@ extension CodeGenerator {
         if pin[global] != Self.noRegister {
             asm.vmovaps(register, pin[global])
         } else {
-            asm.floatLoad(register, .state(Int(globalOffset[global])), double: true)
+            asm.vectorLoad(register, .state(Int(globalOffset[global])), size: globalIsVector[global] ? 16 : 8)
         }
     }
 
@@ -165,8 +174,8 @@ extension CodeGenerator {
     func allocate() -> UInt8 {
         for index in UInt8(0)..<4 {
             let register = Self.temporary(index)
-            if owner[Int(register)] == .none && locked & (1 << UInt32(register)) == 0 {
-                locked |= 1 << UInt32(register)
+            if owner[Int(register)] == .none && locked & (1 &<< UInt32(register)) == 0 {
+                locked |= 1 &<< UInt32(register)
                 touched[Int(register)] = currentIndex
                 return register
             }
@@ -175,7 +184,7 @@ extension CodeGenerator {
         var oldest = Int.max
         for index in UInt8(0)..<4 {
             let register = Self.temporary(index)
-            if locked & (1 << UInt32(register)) != 0 { continue }
+            if locked & (1 &<< UInt32(register)) != 0 { continue }
             let age = touched[Int(register)] - evictionBonus(owner[Int(register)])
             if age < oldest {
                 oldest = age
@@ -187,7 +196,7 @@ extension CodeGenerator {
             return GPR.rax
         }
         evict(victim)
-        locked |= 1 << UInt32(victim)
+        locked |= 1 &<< UInt32(victim)
         touched[Int(victim)] = currentIndex
         return victim
     }
@@ -210,6 +219,30 @@ extension CodeGenerator {
         values[Int(value)].location = UInt8(slot)
     }
 
+    private func allocateVectorSpill() -> Int {
+        guard freeVectorSpills != 0 else {
+            failed = true
+            return 0
+        }
+        let slot = freeVectorSpills.trailingZeroBitCount
+        freeVectorSpills &= freeVectorSpills - 1
+        return slot
+    }
+
+    /// Puts a value in a vector register into a spill slot of its width.
+    private func spillFloat(_ value: ValueID, from register: UInt8) {
+        let slot: Int
+        if unit.instructions[Int(value)].type == .v128 {
+            slot = allocateVectorSpill()
+            asm.vectorStore(.state(StateLayout.vectorSpill + 16 * slot), register, size: 16)
+        } else {
+            slot = allocateSpill()
+            asm.floatStore(.state(StateLayout.spill + 8 * slot), register, double: true)
+        }
+        values[Int(value)].kind = ValuePlace.Kind.spill
+        values[Int(value)].location = UInt8(slot)
+    }
+
     func allocateSpill() -> Int {
         guard freeSpills != 0 else {
             failed = true
@@ -222,12 +255,12 @@ extension CodeGenerator {
 
     /// Makes a particular temporary free and locks it, moving its value to another one if there is room.
     func claim(_ register: UInt8) {
-        locked |= 1 << UInt32(register)
+        locked |= 1 &<< UInt32(register)
         let value = owner[Int(register)]
         guard value != .none else { return }
         for index in UInt8(0)..<4 {
             let other = Self.temporary(3 - index)
-            guard owner[Int(other)] == .none, locked & (1 << UInt32(other)) == 0 else { continue }
+            guard owner[Int(other)] == .none, locked & (1 &<< UInt32(other)) == 0 else { continue }
             asm.mov(other, register)
             owner[Int(other)] = value
             touched[Int(other)] = touched[Int(register)]
@@ -240,14 +273,14 @@ extension CodeGenerator {
 
     func allocateFloat() -> UInt8 {
         for register in UInt8(0)..<4 where floatOwner[Int(register)] == .none
-            && floatLocked & (1 << UInt32(register)) == 0 {
-            floatLocked |= 1 << UInt32(register)
+            && floatLocked & (1 &<< UInt32(register)) == 0 {
+            floatLocked |= 1 &<< UInt32(register)
             floatTouched[Int(register)] = currentIndex
             return register
         }
         var victim = Self.noRegister
         var oldest = Int.max
-        for register in UInt8(0)..<4 where floatLocked & (1 << UInt32(register)) == 0 {
+        for register in UInt8(0)..<4 where floatLocked & (1 &<< UInt32(register)) == 0 {
             let age = floatTouched[Int(register)] - evictionBonus(floatOwner[Int(register)])
             if age < oldest {
                 oldest = age
@@ -259,7 +292,7 @@ extension CodeGenerator {
             return 0
         }
         evictFloat(victim)
-        floatLocked |= 1 << UInt32(victim)
+        floatLocked |= 1 &<< UInt32(victim)
         floatTouched[Int(victim)] = currentIndex
         return victim
     }
@@ -275,10 +308,7 @@ extension CodeGenerator {
             values[Int(value)].backup = ValuePlace.Kind.none
             return
         }
-        let slot = allocateSpill()
-        asm.floatStore(.state(StateLayout.spill + 8 * slot), register, double: true)
-        values[Int(value)].kind = ValuePlace.Kind.spill
-        values[Int(value)].location = UInt8(slot)
+        spillFloat(value, from: register)
     }
 
     // MARK: operands
@@ -289,7 +319,7 @@ extension CodeGenerator {
         let place = values[root]
         switch place.kind {
         case ValuePlace.Kind.register:
-            locked |= 1 << UInt32(place.location)
+            locked |= 1 &<< UInt32(place.location)
             touched[Int(place.location)] = currentIndex
             return place.location
         case ValuePlace.Kind.home:
@@ -365,7 +395,7 @@ extension CodeGenerator {
         let place = values[root]
         switch place.kind {
         case ValuePlace.Kind.register:
-            floatLocked |= 1 << UInt32(place.location)
+            floatLocked |= 1 &<< UInt32(place.location)
             floatTouched[Int(place.location)] = currentIndex
             return place.location
         case ValuePlace.Kind.home:
@@ -379,10 +409,13 @@ extension CodeGenerator {
             let scratch = allocate()
             asm.movImmediate(scratch, unit.instructions[root].imm)
             asm.vmovFromGPR(register, scratch, wide: true)
-        case ValuePlace.Kind.home:
-            asm.floatLoad(register, .state(Int(globalOffset[Int(place.location)])), double: true)
+        case ValuePlace.Kind.home: loadFloatHome(register, Int(place.location))
         case ValuePlace.Kind.spill:
-            asm.floatLoad(register, .state(StateLayout.spill + 8 * Int(place.location)), double: true)
+            if unit.instructions[root].type == .v128 {
+                asm.vectorLoad(register, .state(StateLayout.vectorSpill + 16 * Int(place.location)), size: 16)
+            } else {
+                asm.floatLoad(register, .state(StateLayout.spill + 8 * Int(place.location)), double: true)
+            }
         default: failed = true
         }
         values[root].kind = ValuePlace.Kind.register
@@ -410,24 +443,24 @@ extension CodeGenerator {
             guard value != .none else { continue }
             globalValue[global] = .none
             guard values[Int(value)].remaining > 0, values[Int(value)].kind == ValuePlace.Kind.home else { continue }
-            let slot = allocateSpill()
             if globalIsFloat[global] {
                 var register = pin[global]
                 if register == Self.noRegister {
                     register = 0
                     loadFloatHome(register, global)
                 }
-                asm.floatStore(.state(StateLayout.spill + 8 * slot), register, double: true)
+                spillFloat(value, from: register)
             } else {
+                let slot = allocateSpill()
                 var register = pin[global]
                 if register == Self.noRegister {
                     register = GPR.rax
                     loadHome(register, global)
                 }
                 asm.store(.state(StateLayout.spill + 8 * slot), register)
+                values[Int(value)].kind = ValuePlace.Kind.spill
+                values[Int(value)].location = UInt8(slot)
             }
-            values[Int(value)].kind = ValuePlace.Kind.spill
-            values[Int(value)].location = UInt8(slot)
         }
     }
 

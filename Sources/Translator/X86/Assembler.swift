@@ -68,36 +68,44 @@ struct Assembler {
 
     // MARK: prefixes and ModRM
 
+    /// Appends the low `count` bytes of a word. Up to eight bytes are written, whatever lies behind is still to come.
+    @inline(__always) mutating func bytes(_ word: UInt64, _ count: UInt64) {
+        UnsafeMutableRawPointer(at).storeBytes(of: word, as: UInt64.self)
+        at += Int(truncatingIfNeeded: count)
+    }
+
     /// ModRM, SIB and displacement for `reg` and an r/m operand.
-    @inline(__always) mutating func modRM(_ reg: UInt8, _ rm: RM) {
-        let field = (reg & 7) << 3
-        if rm.isRegister {
-            byte(0xC0 | field | rm.base & 7)
-            return
-        }
-        let low = rm.base & 7
-        let mod: UInt8
-        if rm.displacement == 0 && low != 5 {
-            mod = 0
-        } else if rm.displacement >= -128 && rm.displacement <= 127 {
-            mod = 0x40
-        } else {
-            mod = 0x80
-        }
+    @inline(__always) mutating func modRM(_ reg: UInt8, _ rm: RM) { finish(0, 0, reg, rm) }
+
+    /// Appends the `count` bytes of an instruction so far, and ModRM, SIB and displacement.
+    @inline(__always) private mutating func finish(_ start: UInt64, _ count: UInt64, _ reg: UInt8, _ rm: RM) {
+        let field = UInt64(reg & 7) << 3, low = UInt64(rm.base & 7)
+        let shift = count &<< 3
+        if rm.isRegister { return bytes(start | (0xC0 | field | low) &<< shift, count &+ 1) }
+        let displacement = UInt64(UInt32(bitPattern: rm.displacement))
+        var word: UInt64, length: UInt64
         if rm.index != 0xFF {
-            byte(mod | field | 4)
-            byte(rm.scale << 6 | (rm.index & 7) << 3 | low)
+            word = field | 4 | (UInt64(rm.scale) &<< 6 | UInt64(rm.index & 7) << 3 | low) << 8
+            length = 2
         } else if low == 4 {
-            byte(mod | field | 4)
-            byte(0x24)
+            word = field | 4 | 0x24 << 8
+            length = 2
         } else {
-            byte(mod | field | low)
+            word = field | low
+            length = 1
         }
-        if mod == 0x40 {
-            byte(UInt8(truncatingIfNeeded: rm.displacement))
-        } else if mod == 0x80 {
-            int32(rm.displacement)
+        if rm.displacement == 0 && low != 5 {
+            // no displacement
+        } else if rm.displacement == Int32(Int8(truncatingIfNeeded: rm.displacement)) {
+            word |= 0x40 | (displacement & 0xFF) &<< (length &<< 3)
+            length &+= 1
+        } else {
+            word |= 0x80 | displacement &<< (length &<< 3)
+            length &+= 4
         }
+        if count &+ length <= 8 { return bytes(start | word &<< shift, count &+ length) }
+        bytes(start, count)
+        bytes(word, length)
     }
 
     /// REX prefix when needed. `byteRegister`: the reg or register r/m is used as an 8-bit register, where sil/dil
@@ -110,19 +118,26 @@ struct Assembler {
         if prefix != 0x40 || byteRegister { byte(prefix) }
     }
 
+    /// The REX prefix of an instruction, 0x40 when it needs none.
+    @inline(__always) private func prefix(wide: Bool, _ reg: UInt8, _ rm: RM) -> UInt64 {
+        let index = rm.index == 0xFF ? 0 : rm.index >> 3
+        return 0x40 | (wide ? 8 : 0) | UInt64(reg >> 3) << 2 | UInt64(index) << 1 | UInt64(rm.base >> 3)
+    }
+
     /// One-byte opcode with reg and r/m.
     @inline(__always) mutating func op(_ opcode: UInt8, wide: Bool, _ reg: UInt8, _ rm: RM) {
-        rex(wide: wide, reg, rm)
-        byte(opcode)
-        modRM(reg, rm)
+        let prefix = prefix(wide: wide, reg, rm)
+        if prefix != 0x40 { finish(prefix | UInt64(opcode) << 8, 2, reg, rm) } else { finish(UInt64(opcode), 1, reg, rm) }
     }
 
     /// 0F-prefixed opcode.
     @inline(__always) mutating func op0F(_ opcode: UInt8, wide: Bool, _ reg: UInt8, _ rm: RM) {
-        rex(wide: wide, reg, rm)
-        byte(0x0F)
-        byte(opcode)
-        modRM(reg, rm)
+        let prefix = prefix(wide: wide, reg, rm)
+        if prefix != 0x40 {
+            finish(prefix | 0x0F00 | UInt64(opcode) << 16, 3, reg, rm)
+        } else {
+            finish(0x0F | UInt64(opcode) << 8, 2, reg, rm)
+        }
     }
 
     /// Mandatory prefix, then 0F opcode.
@@ -252,21 +267,17 @@ struct Assembler {
 
     /// jmp rel32 with a displacement to be filled in; returns where the displacement is.
     @inline(__always) mutating func jmp() -> UnsafeMutablePointer<UInt8> {
-        byte(0xE9)
-        int32(0)
+        bytes(0xE9, 5)
         return at - 4
     }
 
     @inline(__always) mutating func jcc(_ condition: UInt8) -> UnsafeMutablePointer<UInt8> {
-        byte(0x0F)
-        byte(0x80 | condition)
-        int32(0)
+        bytes(0x800F | UInt64(condition) << 8, 6)
         return at - 4
     }
 
     @inline(__always) mutating func call() -> UnsafeMutablePointer<UInt8> {
-        byte(0xE8)
-        int32(0)
+        bytes(0xE8, 5)
         return at - 4
     }
 

@@ -79,7 +79,9 @@ final class CodeGenerator {
     // Globals, by index.
     let globalCount: Int
     let globalOffset: UnsafeMutablePointer<Int32>
+    /// The global's values live in vector registers; it is v128.
     let globalIsFloat: UnsafeMutablePointer<Bool>
+    let globalIsVector: UnsafeMutablePointer<Bool>
     /// Host register pinned to the global, or `noRegister`.
     let pin: UnsafeMutablePointer<UInt8>
     let globalIsPinned: UnsafeMutablePointer<Bool>
@@ -102,6 +104,7 @@ final class CodeGenerator {
     var locked: UInt32 = 0
     var floatLocked: UInt32 = 0
     var freeSpills: UInt32 = 0xFFFF
+    var freeVectorSpills: UInt32 = 0xFF
     /// The unit did not fit the fixed tables and must be lifted shorter.
     var failed = false
     var cold = RawList<ColdCode>(capacity: 64)
@@ -139,12 +142,14 @@ final class CodeGenerator {
         flagsGlobal = front.globals.firstIndex { $0.type == .flags } ?? -1
         globalOffset = .allocate(capacity: globalCount)
         globalIsFloat = .allocate(capacity: globalCount)
+        globalIsVector = .allocate(capacity: globalCount)
         pin = .allocate(capacity: globalCount)
         globalValue = .allocate(capacity: globalCount)
         globalIsPinned = .allocate(capacity: globalCount)
         for (index, global) in front.globals.enumerated() {
             (globalOffset + index).initialize(to: Int32(global.offset))
-            (globalIsFloat + index).initialize(to: global.type.isFloat)
+            (globalIsFloat + index).initialize(to: global.type.inVectorRegister)
+            (globalIsVector + index).initialize(to: global.type == .v128)
             (pin + index).initialize(to: thunks.pinOf(global: index))
             (globalValue + index).initialize(to: .none)
             (globalIsPinned + index).initialize(to: thunks.pinOf(global: index) != Self.noRegister)
@@ -166,6 +171,7 @@ final class CodeGenerator {
     deinit {
         globalOffset.deallocate()
         globalIsFloat.deallocate()
+        globalIsVector.deallocate()
         pin.deallocate()
         globalValue.deallocate()
         globalIsPinned.deallocate()
@@ -189,21 +195,34 @@ final class CodeGenerator {
         beginUnit()
         if let entryCheck { emitEntryCheck(entryCheck) }
         emitInterruptCheck()
-        let count = unit.count
+        let count = unit.count, instructions = unit.instructions, uses = unit.uses, values = values
         var index = 0
-        let uses = unit.uses, values = values
         while index < count && !failed {
             if index == emittedFlags {
                 index += 1
                 continue
             }
             // Operands come before their users, so that nobody looks at a place before it is initialised here.
-            (values + index).initialize(to: ValuePlace(remaining: UInt32(uses[index]),
-                                                       root: ValueID(truncatingIfNeeded: index)))
-            locked = 0
-            floatLocked = 0
-            currentIndex = index
-            emit(index)
+            let place = values + index
+            place.initialize(to: ValuePlace(remaining: UInt32(uses[index]), root: ValueID(truncatingIfNeeded: index)))
+            // The operations that emit nothing are most of all.
+            switch instructions[index].opcode {
+            case .dead: break
+            case .constant: place.pointee.kind = ValuePlace.Kind.constant
+            case .get:
+                let global = Int(instructions[index].imm)
+                place.pointee.kind = ValuePlace.Kind.home
+                place.pointee.location = UInt8(truncatingIfNeeded: global)
+                globalValue[global] = ValueID(truncatingIfNeeded: index)
+            case .instruction:
+                currentPC = UInt64(bitPattern: instructions[index].imm)
+                noteGuestPC()
+            default:
+                locked = 0
+                floatLocked = 0
+                currentIndex = index
+                emit(index, instructions[index])
+            }
             index += 1
         }
         if failed { return false }
@@ -221,6 +240,7 @@ final class CodeGenerator {
         floatOwner.update(repeating: .none, count: 16)
         globalValue.update(repeating: .none, count: globalCount)
         freeSpills = (1 << UInt32(StateLayout.spillCount)) - 1
+        freeVectorSpills = (1 << UInt32(StateLayout.vectorSpillCount)) - 1
         failed = false
         hostFlags = .none
         pendingFlags = .none
@@ -247,27 +267,18 @@ final class CodeGenerator {
 
     // MARK: dispatch
 
-    private func emit(_ index: Int) {
-        let instruction = unit.instructions[index]
+    @inline(__always)
+    private func emit(_ index: Int, _ instruction: Instruction) {
         if hostFlags != .none || notedFlagsInHost { prepareFlags(index, instruction) }
         switch instruction.opcode {
-        case .dead, .fence:
-            if instruction.opcode == .fence && instruction.aux & FenceKind.storeLoad.rawValue != 0 {
+        case .dead, .constant, .get, .instruction: break // nothing to emit
+        case .fence:
+            if instruction.aux & FenceKind.storeLoad.rawValue != 0 {
                 // lock or [rsp-64], 0: a full barrier, cheaper than mfence.
                 asm.byte(0xF0)
                 asm.alu(ALU.or, .mem(GPR.rsp, -64), immediate: 0, wide: false)
             }
-        case .constant:
-            values[index].kind = ValuePlace.Kind.constant
-        case .get:
-            let global = Int(instruction.imm)
-            values[index].kind = ValuePlace.Kind.home
-            values[index].location = UInt8(truncatingIfNeeded: global)
-            globalValue[global] = ValueID(index)
         case .set: emitSet(index, instruction)
-        case .instruction:
-            currentPC = UInt64(bitPattern: instruction.imm)
-            noteGuestPC()
         case .add, .sub, .and, .or, .xor, .andNot, .shiftLeft, .shiftRightUnsigned, .shiftRightSigned, .rotateLeft,
              .rotateRight, .multiply, .multiplyHighSigned, .multiplyHighUnsigned, .multiplyHighSignedUnsigned,
              .divideSigned, .divideUnsigned, .remainderSigned, .remainderUnsigned:
@@ -295,7 +306,9 @@ final class CodeGenerator {
         case .addWithCarry, .subtractWithBorrow, .rotateCarryLeft, .rotateCarryRight: emitWithCarry(index, instruction)
         case .exitIfFlags: emitExitIfFlags(index, instruction)
         case .raiseIf: emitRaiseIf(index, instruction)
-        case .vector, .vectorFromInteger, .vectorToInteger: failed = true
+        case .vector: emitVector(index, instruction)
+        case .vectorFromInteger: emitVectorFromInteger(index, instruction)
+        case .vectorToInteger: emitVectorToInteger(index, instruction)
         case .floatAdd, .floatSubtract, .floatMultiply, .floatDivide, .floatSquareRoot:
             emitFloatArithmetic(index, instruction)
         case .floatMultiplyAdd: emitMultiplyAdd(index, instruction)
@@ -321,6 +334,7 @@ final class CodeGenerator {
 
     /// Notes that code from here on belongs to the current guest instruction.
     /// - Parameter flagsInHost: a fault there finds the guest's condition codes in the host's flags register.
+    @inline(__always)
     func noteGuestPC(flagsInHost: Bool = false) {
         notedFlagsInHost = flagsInHost
         let hostOffset = UInt32(truncatingIfNeeded: asm.at - entry)
@@ -399,7 +413,7 @@ final class CodeGenerator {
             }
             return
         }
-        asm.floatStore(.state(Int(globalOffset[global])), source, double: true)
+        asm.vectorStore(.state(Int(globalOffset[global])), source, size: globalIsVector[global] ? 16 : 8)
         globalValue[global] = .none
         if values[Int(value)].kind == ValuePlace.Kind.register && values[Int(value)].backup == ValuePlace.Kind.none {
             values[Int(value)].backup = ValuePlace.Kind.home

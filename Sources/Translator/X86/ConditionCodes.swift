@@ -26,12 +26,12 @@ extension CodeGenerator {
         case .deposit:
             let narrow = unit.instructions[Int(instruction.b)].type.bits
             return narrow <= 16 && instruction.imm == 0 || narrow == 8 && instruction.imm == 8 ? .keeps : .spoils
-        case .vector: return instruction.type == .flags ? .spoils : .keeps
+        case .vector: return vectorKeepsFlags(instruction) ? .keeps : .spoils
         case .add:
             return immediate32(instruction.b) != nil && instruction.type.bits >= 32 && fusedFlags(index) < 0 ? .keeps : .spoils
         case .load, .store:
             let isPlain = options.identityMemory && Int32(exactly: instruction.imm) != nil
-                && !MemoryFormat(rawValue: instruction.aux).requiresAlignment
+                && (!MemoryFormat(rawValue: instruction.aux).requiresAlignment || instruction.type == .v128)
             return isPlain ? .keeps : .spoils
         case .select:
             let condition = unit.instructions[Int(root(instruction.a))]
@@ -70,7 +70,7 @@ extension CodeGenerator {
         case .spoils: spoilFlags(index)
         }
         let inHost = pendingFlags != .none
-        if instruction.opcode.onlyFaults && inHost != notedFlagsInHost { noteGuestPC(flagsInHost: inHost) }
+        if unit.onlyFaults(instruction) && inHost != notedFlagsInHost { noteGuestPC(flagsInHost: inHost) }
     }
 
     /// Whether the pending flags can be seen by operation `index` or a later one.

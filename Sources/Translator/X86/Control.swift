@@ -114,7 +114,7 @@ extension CodeGenerator {
         if instruction.a != .none { consume(instruction.a) }
         if instruction.b != .none { consume(instruction.b) }
         if instruction.c != .none { consume(instruction.c) }
-        locked |= 1 << UInt32(GPR.rax)
+        locked |= 1 &<< UInt32(GPR.rax)
         define(index, GPR.rax)
     }
 
@@ -215,7 +215,10 @@ extension CodeGenerator {
         case .loadSlow:
             asm.push(piece.register)
             asm.call(to: thunks.slowLoad(sizeLog2: size))
-            if piece.aux & 0x100 != 0 {
+            if size == 4 {
+                asm.vectorLoad(piece.register3, .state(StateLayout.vectorScratch), size: 16)
+                asm.lea(GPR.rsp, .mem(GPR.rsp, 8))
+            } else if piece.aux & 0x100 != 0 {
                 asm.floatLoad(piece.register3, .mem(GPR.rsp), double: true)
                 asm.lea(GPR.rsp, .mem(GPR.rsp, 8))
             } else {
@@ -232,7 +235,10 @@ extension CodeGenerator {
                 }
             }
         case .storeSlow:
-            if piece.aux & 0x100 != 0 {
+            if size == 4 {
+                asm.vectorStore(.state(StateLayout.vectorScratch), piece.register3, size: 16)
+                asm.lea(GPR.rsp, .mem(GPR.rsp, -8))
+            } else if piece.aux & 0x100 != 0 {
                 asm.lea(GPR.rsp, .mem(GPR.rsp, -8))
                 asm.floatStore(.mem(GPR.rsp), piece.register3, double: true)
             } else {

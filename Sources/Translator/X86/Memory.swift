@@ -28,13 +28,13 @@ extension CodeGenerator {
             let scratch = allocate()
             asm.movImmediate(scratch, displacement)
             asm.alu(ALU.add, base, .reg(scratch))
-            locked &= ~(1 << UInt32(scratch))
+            locked &= ~(1 &<< UInt32(scratch))
         }
         if aligned || !options.identityMemory {
             if offset != 0 {
                 let copy = allocate()
                 asm.lea(copy, .mem(base, offset))
-                if held & (1 << UInt32(base)) == 0 { unlock(base) }
+                if held & (1 &<< UInt32(base)) == 0 { unlock(base) }
                 base = copy
                 offset = 0
             }
@@ -59,18 +59,20 @@ extension CodeGenerator {
     }
 
     /// Lets a temporary be evicted again before the operation is over.
-    private func unlock(_ register: UInt8) { locked &= ~(1 << UInt32(register)) }
+    private func unlock(_ register: UInt8) { locked &= ~(1 &<< UInt32(register)) }
 
     func emitLoad(_ index: Int, _ instruction: Instruction) {
         let format = MemoryFormat(rawValue: instruction.aux)
         let direct = directTarget(index)
         // Before the TLB lookup: an eviction behind it would be skipped by the slow path.
-        let floatTarget = !instruction.type.isFloat ? Self.noRegister : direct >= 0 ? pin[direct] : allocateFloat()
+        let floatTarget = !instruction.type.inVectorRegister ? Self.noRegister
+            : direct >= 0 ? pin[direct] : allocateFloat()
+        let hostChecks = instruction.type == .v128 && options.identityMemory
         let (source, coldIndex) = address(instruction.a, instruction.imm, format, write: false, slow: .loadSlow,
-                                          aligned: format.requiresAlignment)
-        if instruction.type.isFloat {
+                                          aligned: format.requiresAlignment && !hostChecks)
+        if instruction.type.inVectorRegister {
             let target = floatTarget
-            asm.floatLoad(target, source, double: instruction.type == .f64)
+            asm.vectorLoad(target, source, size: format.sizeBytes, aligned: format.requiresAlignment)
             if coldIndex >= 0 {
                 cold[coldIndex].register3 = target
                 cold[coldIndex].aux |= 0x100
@@ -114,11 +116,13 @@ extension CodeGenerator {
         let format = MemoryFormat(rawValue: instruction.aux)
         let value = instruction.b
         if format.isBigEndian { failed = true }
-        if instruction.type.isFloat {
+        if instruction.type.inVectorRegister {
             let source = floatRegister(value)
+            // A host instruction that demands alignment faults as the guest's does.
+            let hostChecks = instruction.type == .v128 && options.identityMemory
             let (target, coldIndex) = address(instruction.a, instruction.imm, format, write: true, slow: .storeSlow,
-                                              aligned: format.requiresAlignment)
-            asm.floatStore(target, source, double: format.sizeLog2 == 3)
+                                              aligned: format.requiresAlignment && !hostChecks)
+            asm.vectorStore(target, source, size: format.sizeBytes, aligned: format.requiresAlignment)
             if coldIndex >= 0 {
                 cold[coldIndex].register3 = source
                 cold[coldIndex].aux |= 0x100
