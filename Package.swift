@@ -46,7 +46,7 @@ let package = Package(
         // devices
         module("Devices", ["Bus", "GuestMemory", "SavedState", "Host", "CHost"]),
         // techniques
-        module("Machines", ["Devices", "Bus", "GuestMemory", "SavedState", "TranslatedCPU", "GuestRISCV", "GuestX86", "Host", "CHost", "CZstd"]),
+        module("Machines", ["Devices", "Bus", "GuestMemory", "SavedState", "Translator", "TranslatedCPU", "GuestRISCV", "GuestX86", "Host", "CHost", "CZstd"]),
         module("LinuxPrograms", ["TranslatedCPU", "Translator", "GuestRISCV", "GuestX86", "Host", "CHost"]),
         // app
         .executableTarget(
@@ -69,6 +69,7 @@ let package = Package(
         // Runs guest instructions on the host's own processor, for comparison.
         .target(name: "CX86Native", dependencies: ["CHost"], path: "Tests/CX86Native"),
         tests("GuestX86Tests", ["GuestX86", "ISA", "IR", "GuestMemory", "SavedState", "Translator", "TranslatedCPU", "CHost", "CX86Native"]),
+        tests("TranslatedCPUTests", ["TranslatedCPU", "Translator", "GuestX86", "GuestRISCV", "GuestMemory", "Bus", "SavedState"]),
         tests("DevicesTests", ["Devices"]),
         tests("MachinesTests", ["Machines"]),
         tests("LinuxProgramsTests", ["LinuxPrograms"]),
