@@ -180,24 +180,21 @@ public final class MachineCPU: Savable, @unchecked Sendable {
             let mode = riscv.mode.rawValue
             tlb.updateSalt()
             guard context.arrive(seen: seen) else { continue }
-            if link.isNone, let code = context.remembered(start) {
-                link = context.run(code, seen: seen)
-            } else {
-                let unit: UnitIndex
-                do throws(TranslationFailure) {
-                    unit = try find(start, mode, link, seen)
-                } catch {
-                    context.depart()
-                    continue
-                }
-                if unit == .noUnit { // the fetch trapped
-                    context.depart()
-                    link = .none
-                    if let exit = trapLoop(start) { return exit }
-                    continue
-                }
-                link = context.run(unit, seen: seen)
+            // Not by way of the jump cache: a unit may have sent us here to have its pages' identities renewed.
+            let unit: UnitIndex
+            do throws(TranslationFailure) {
+                unit = try find(start, mode, link, seen)
+            } catch {
+                context.depart()
+                continue
             }
+            if unit == .noUnit { // the fetch trapped
+                context.depart()
+                link = .none
+                if let exit = trapLoop(start) { return exit }
+                continue
+            }
+            link = context.run(unit, seen: seen)
             if let exit = afterExit() { return exit }
         }
     }
