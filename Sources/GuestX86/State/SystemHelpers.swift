@@ -154,10 +154,4 @@ extension X86State {
         }
         return 0
     }
-
-    /// Leaves with an exception of the current instruction; CR2 is written for a page fault.
-    func leave(_ fault: X86Fault) {
-        if fault.vector == ExceptionVector.pageFault { cr2 = fault.address }
-        leave(vector: fault.vector, errorCode: fault.errorCode)
-    }
 }
