@@ -71,7 +71,7 @@ let package = Package(
         tests("GuestX86Tests", ["GuestX86", "ISA", "IR", "GuestMemory", "SavedState", "Translator", "TranslatedCPU", "CHost", "CX86Native"]),
         tests("DevicesTests", ["Devices"]),
         tests("MachinesTests", ["Machines"]),
-        tests("LinuxProgramsTests", ["LinuxPrograms"]),
+        tests("LinuxProgramsTests", ["LinuxPrograms", "GuestX86", "Translator"]),
         tests("TidyTests", []),
     ]
 )

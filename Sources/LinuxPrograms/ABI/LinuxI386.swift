@@ -110,7 +110,7 @@ struct LinuxI386: LinuxABI {
 
     // MARK: thread-local storage
 
-    private func setThreadArea(_ a: CallArguments, _ r: UnsafeMutableRawPointer) -> Int {
+    func setThreadArea(_ a: CallArguments, _ r: UnsafeMutableRawPointer) -> Int {
         guard var wanted = UserDescriptor(at: a.a0) else { return failure(EFAULT) }
         if wanted.entry == .max {
             let entries = X86Selector.tlsFirst...X86Selector.tlsLast
