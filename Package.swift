@@ -47,7 +47,7 @@ let package = Package(
         module("Devices", ["Bus", "GuestMemory", "SavedState", "Host", "CHost"]),
         // techniques
         module("Machines", ["Devices", "Bus", "GuestMemory", "SavedState", "TranslatedCPU", "GuestRISCV", "GuestX86", "Host", "CHost", "CZstd"]),
-        module("LinuxPrograms", ["TranslatedCPU", "GuestRISCV", "GuestX86", "Host", "CHost"]),
+        module("LinuxPrograms", ["TranslatedCPU", "Translator", "GuestRISCV", "GuestX86", "Host", "CHost"]),
         // app
         .executableTarget(
             name: "guise",

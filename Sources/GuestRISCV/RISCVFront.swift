@@ -62,25 +62,26 @@ public final class RISCVFront: GuestFront {
         var lifter = Lifter(b: builder, mode: Mode(rawValue: mode), pc: start, next: start)
         var offset = 0
         var count = 0
+        let functions = table.functions
         while !lifter.ended {
             // SAFETY: `code` holds `available` bytes; every read is behind a check that its bytes are among them.
-            guard available - offset >= 2, count < limit else { break }
+            guard available &- offset >= 2, count < limit else { break }
             var word = UInt32(code.loadUnaligned(fromByteOffset: offset, as: UInt16.self))
             let row: Int
             if word & 3 == 3 {
-                guard available - offset >= 4 else { break }
+                guard available &- offset >= 4 else { break }
                 word = code.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
                 row = instructionSet.decode32(word)
-                offset += 4
+                offset &+= 4
             } else {
                 row = instructionSet.decode16(word)
-                offset += 2
+                offset &+= 2
             }
             lifter.pc = lifter.next
-            lifter.next = start &+ UInt64(offset)
+            lifter.next = start &+ UInt64(truncatingIfNeeded: offset)
             builder.instruction(lifter.pc)
-            table.functions[row](&lifter, Word(word))
-            count += 1
+            functions[row](&lifter, Word(word))
+            count &+= 1
         }
         if count == 0 { return .needsMoreBytes }
         if !lifter.ended { lifter.jump(lifter.next) }

@@ -71,10 +71,11 @@ public final class Unit {
     /// Appends an operation and returns the value it defines.
     @inline(__always) @discardableResult
     public func append(_ instruction: Instruction) -> ValueID {
-        if count == capacity { grow() }
-        (instructions + count).initialize(to: instruction)
-        count += 1
-        return ValueID(truncatingIfNeeded: count - 1)
+        let index = count
+        if index == capacity { grow() }
+        (instructions + index).initialize(to: instruction)
+        count = index &+ 1
+        return ValueID(truncatingIfNeeded: index)
     }
 
     @inline(never)

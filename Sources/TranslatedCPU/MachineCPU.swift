@@ -366,6 +366,8 @@ public class MachineCPU: Savable, @unchecked Sendable {
             try verify(unit, physicalPage, bytes)
         } catch .needsMoreBytes {
             unit = try findStraddling(start, mode, physicalPage, bytes, seen)
+            // Not for the jump cache: such a unit is left at once when its second page has moved, and must come here then.
+            if link.isNone { return unit }
         }
         if unit != .noUnit && limit > 1 { context.connect(link, to: unit, identity: first, seen: seen) }
         return unit

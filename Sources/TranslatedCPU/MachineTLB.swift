@@ -16,6 +16,7 @@ final class MachineTLB {
     /// Data entries filled with what is not global since the last flush; a short list makes flushing cheap.
     private let filled: UnsafeMutablePointer<UInt32>
     private var filledCount = 0
+    private var hasGlobals = false
     private static let filledLimit = 512
     /// Instruction entries likewise.
     private let fetched: UnsafeMutablePointer<UInt32>
@@ -36,8 +37,10 @@ final class MachineTLB {
         filled = .allocate(capacity: Self.filledLimit)
         fetched = .allocate(capacity: Self.fetchedLimit)
         executed = .allocate(capacity: Self.executedWords)
+        executed.initialize(repeating: 0, count: Self.executedWords)
         salts.reserveCapacity(64)
-        flush()
+        for number in 0..<Self.entries { invalidate(number) }
+        updateSalt()
     }
 
     deinit {
@@ -88,6 +91,8 @@ final class MachineTLB {
 
     /// Forgets every translation, data and code.
     func flush() {
+        if !hasGlobals { return flushLocal { _ in false } }
+        hasGlobals = false
         for number in 0..<Self.entries { invalidate(number) }
         filledCount = 0
         memset(state + StateLayout.itlb, 0, StateLayout.itlbCount * 4)
@@ -195,7 +200,9 @@ final class MachineTLB {
         guise_store64(slot + 8, writable && codeFlag.pointee == 0 ? page : invalid)
         // Another vCPU may have marked the page between the look at its flag and the store: look again.
         if codeFlag.pointee != 0 { guise_store64(slot + 8, invalid) }
-        if !isGlobal && filledCount < Self.filledLimit {
+        if isGlobal {
+            hasGlobals = true
+        } else if filledCount < Self.filledLimit {
             filled[filledCount] = UInt32(number)
             filledCount += 1
         }
@@ -206,7 +213,9 @@ final class MachineTLB {
         state.storeBytes(of: identity, toByteOffset: Self.fetchSlot(address), as: UInt32.self)
         let bit = Self.executedBit(address)
         executed[bit >> 6] |= 1 << UInt64(bit & 63)
-        if !isGlobal && fetchedCount < Self.fetchedLimit {
+        if isGlobal {
+            hasGlobals = true
+        } else if fetchedCount < Self.fetchedLimit {
             fetched[fetchedCount] = UInt32(address >> 12 & UInt64(StateLayout.itlbCount - 1))
             fetchedCount += 1
         }

@@ -221,7 +221,7 @@ final class CodeGenerator {
                 locked = 0
                 floatLocked = 0
                 currentIndex = index
-                emit(index)
+                emit(index, instructions[index])
             }
             index += 1
         }
@@ -267,8 +267,8 @@ final class CodeGenerator {
 
     // MARK: dispatch
 
-    private func emit(_ index: Int) {
-        let instruction = unit.instructions[index]
+    @inline(__always)
+    private func emit(_ index: Int, _ instruction: Instruction) {
         if hostFlags != .none || notedFlagsInHost { prepareFlags(index, instruction) }
         switch instruction.opcode {
         case .dead, .constant, .get, .instruction: break // nothing to emit
