@@ -151,6 +151,11 @@ public class MachineCPU: Savable, @unchecked Sendable {
     /// An address after arithmetic, in the width of the current mode.
     func wrapped(_ address: UInt64) -> UInt64 { address }
 
+    /// Whether data accesses are to be reported by `didAccess`.
+    var watchesAccesses: Bool { false }
+    /// A data access has been made that was not a TLB hit.
+    func didAccess(_ address: UInt64, _ size: Int, isWrite: Bool) {}
+
     /// Before and after an instruction that the mode wants alone: traps for debuggers, the end of an interrupt shadow.
     func willStep() -> Bool { true }
     func didStep() {}
@@ -292,9 +297,9 @@ public class MachineCPU: Savable, @unchecked Sendable {
         // Asked for again while it ran: the access must be made atomic.
         if kind == .codeChanged && lockedAccess.isWanted { return nil }
         state.storeBytes(of: 0, toByteOffset: StateLayout.stepRequest, as: UInt32.self)
-        let exit = handle(kind)
-        if isTraced && exit == nil { didStep() }
-        return exit
+        // Before the exit is handled: a shadow must not outlive the instruction that waits for an interrupt.
+        if isTraced && kind.exceptionVector == nil && kind != .codeChanged { didStep() }
+        return handle(kind)
     }
 
     /// A mode bit that no front uses keeps the units of `step` apart from others.
