@@ -81,13 +81,19 @@ extension X86State {
     /// Runs a helper's body; a fault leaves the unit.
     @inline(__always)
     func withMemory(_ body: (HelperMemory) throws(X86Fault) -> Void) {
-        do throws(X86Fault) {
-            try body(HelperMemory(self))
-        } catch {
-            if isSystem || error.vector != ExceptionVector.pageFault { return leave(error) }
-            self[StateLayout.exitAddress] = error.address
-            self[word: StateLayout.exitAccess] = error.errorCode >> 1 & 1
-            leave(.memoryFault)
+        do throws(X86Fault) { try body(HelperMemory(self)) } catch { leave(error) }
+    }
+
+    /// Leaves with a fault of the current instruction.
+    func leave(_ fault: X86Fault) {
+        if fault.vector == ExceptionVector.pageFault {
+            guard isSystem else {
+                self[StateLayout.exitAddress] = fault.address
+                self[word: StateLayout.exitAccess] = fault.errorCode >> 1 & 1
+                return leave(.memoryFault)
+            }
+            cr2 = fault.address
         }
+        leave(vector: fault.vector, errorCode: fault.errorCode)
     }
 }

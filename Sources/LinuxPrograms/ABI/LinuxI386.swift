@@ -9,7 +9,7 @@ import TranslatedCPU
 import Translator
 
 struct LinuxI386: LinuxABI {
-    func makeArchitecture() -> ProgramArchitecture { X86Program.architecture(is64: false) }
+    func makeArchitecture() -> ProgramArchitecture { .x86(is64: false, model: X86Processor.model) }
     let machine = "i686"
     let platform: String? = "i686"
     let elfMachine: UInt16 = 3

@@ -34,17 +34,6 @@ enum X86Program {
         0x00cf_fb00_0000_ffff, 0x00cf_f300_0000_ffff, 0x00af_fb00_0000_ffff,
     ]
 
-    /// Instructions have at most 15 bytes, units at most 64 instructions.
-    private static let unitBytesMax = 64 * 15
-
-    /// The processor for the engine.
-    static func architecture(is64: Bool) -> ProgramArchitecture {
-        ProgramArchitecture(
-            front: X86Front(features: .all), hasInstructionFence: false, unitBytesMax: unitBytesMax,
-            singleMode: Mode.single
-        ) { start($0, is64: is64, entry: 0, stack: 0) }
-    }
-
     /// Registers as execve leaves them.
     static func start(_ r: UnsafeMutableRawPointer, is64: Bool, entry: UInt64, stack: UInt64) {
         let state = X86State(r)
