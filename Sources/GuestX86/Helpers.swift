@@ -95,12 +95,11 @@ public enum HelperIndex: Int, CaseIterable, Sendable {
     // MARK: input and output
     /// (port, size): IN, the value. (port, size, value): OUT. Checks IOPL and the permission map.
     case portIn, portOut
-    /// (StringOperation, next): INS and OUTS, repeated or not, as `string`.
+    /// (StringOperation): INS and OUTS, repeated or not, as `string`.
     case portString
 
     // MARK: integer
-    /// (StringOperation, next): a bounded run of a repeated string instruction; leaves for `next`, or for the instruction
-    /// itself when work is left.
+    /// (StringOperation): a bounded run of a repeated string instruction; 1 when work is left, otherwise 0.
     case string
     /// (divisor, DivideOperation): divides the double-width accumulator; #DE.
     case divide
@@ -141,6 +140,8 @@ extension X86Front {
         HelperIndex.allCases.map { index in
             switch index {
             case .programSystemCall: programSystemCallHelper
+            case .string, .portString: stringHelper
+            case .compareExchange16: compareExchange16Helper
             case .divide: divideHelper
             case .decimal: decimalHelper
             case .crc32: crc32Helper

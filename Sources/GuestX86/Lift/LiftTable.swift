@@ -32,6 +32,7 @@ struct LiftTable {
         FlagOperations.join(self)
         Exchange.join(self)
         Control.join(self)
+        StringInstructions.join(self)
         System.join(self)
         VectorGeneric.join(self)
         SSE.join(self)
