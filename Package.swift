@@ -73,7 +73,7 @@ let package = Package(
         tests("TranslatedCPUTests", ["TranslatedCPU", "Translator", "GuestX86", "GuestRISCV", "GuestMemory", "Bus", "SavedState"]),
         tests("DevicesTests", ["Devices"]),
         tests("MachinesTests", ["Machines"]),
-        tests("LinuxProgramsTests", ["LinuxPrograms"]),
+        tests("LinuxProgramsTests", ["LinuxPrograms", "GuestX86", "Translator"]),
         tests("TidyTests", []),
     ]
 )
