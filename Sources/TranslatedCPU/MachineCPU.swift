@@ -231,25 +231,22 @@ public class MachineCPU: Savable, @unchecked Sendable {
             let seen = context.epoch
             tlb.updateSalt()
             guard context.arrive(seen: seen) else { continue }
-            if link.isNone, let code = context.remembered(start) {
-                link = context.run(code, seen: seen)
-            } else {
-                let unit: UnitIndex
-                do throws(TranslationFailure) {
-                    unit = try find(start, mode, link, seen, limit: Self.unitLimit)
-                } catch {
-                    context.depart()
-                    continue
-                }
-                if unit == .noUnit { // the fetch trapped
-                    context.depart()
-                    link = .none
-                    if let exit = fetchFaulted(start) { return exit }
-                    continue
-                }
-                enteredUnit = unit
-                link = context.run(unit, seen: seen)
+            // Not by way of the jump cache: a unit may have sent us here to have its pages' identities renewed.
+            let unit: UnitIndex
+            do throws(TranslationFailure) {
+                unit = try find(start, mode, link, seen, limit: Self.unitLimit)
+            } catch {
+                context.depart()
+                continue
             }
+            if unit == .noUnit { // the fetch trapped
+                context.depart()
+                link = .none
+                if let exit = fetchFaulted(start) { return exit }
+                continue
+            }
+            enteredUnit = unit
+            link = context.run(unit, seen: seen)
             let kind = state.load(fromByteOffset: StateLayout.exitKind, as: UInt32.self)
             if let exit = handle(ExitKind(rawValue: kind) ?? .lookup) { return exit }
         }
