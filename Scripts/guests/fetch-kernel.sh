@@ -7,7 +7,11 @@ directory=$cache/guests/$arch
 case $arch in
 riscv64) pattern='linux-image-[0-9.]+\+deb[0-9]+-riscv64' ;;
 amd64) pattern='linux-image-[0-9.]+\+deb[0-9]+-cloud-amd64' ;;
-i386) pattern='linux-image-[0-9.]+\+deb[0-9]+-686-pae' ;;
+i386)
+    # Debian 13 has no i386 kernels any more.
+    suite=${GUISE_GUEST_SUITE:-bookworm}
+    pattern='linux-image-[0-9.]+-[0-9]+-686-pae'
+    ;;
 *) die "no kernel is known for architecture $arch; known: riscv64, amd64, i386" ;;
 esac
 if [ ! -e "$directory/ready" ] || [ -n "${GUISE_REFRESH:-}" ]; then
