@@ -13,6 +13,8 @@ final class GuestThread {
     let cpu: UserCPU
     let registers: UnsafeMutableRawPointer
     let abi: any LinuxABI
+    /// The host call behind each number of the guest's.
+    private let calls: [SystemCall]
     /// Signal state shared with the host's signal handler.
     let state: UnsafeMutablePointer<guise_thread>
     var actions: SignalActions
@@ -40,7 +42,11 @@ final class GuestThread {
         self.actions = actions
         registers = cpu.registers
         abi = process.abi
+<<<<<<< HEAD
+        calls = abi.calls
+=======
         watchesWrites = !process.engine.architecture.hasInstructionFence
+>>>>>>> programs
         state = .allocate(capacity: 1)
         memset(state, 0, MemoryLayout<guise_thread>.size)
         let informationSize = (GuestThread.signalCount + 1) * 128
@@ -81,7 +87,6 @@ final class GuestThread {
     private func systemCall() {
         let number = abi.callNumber(registers)
         let arguments = abi.callArguments(registers)
-        let calls = abi.calls
         let call = number < UInt64(calls.count) ? calls[Int(number)] : .unassigned
         var result: CallResult
         if let log = process.log, log.systemCalls {
