@@ -149,6 +149,8 @@ public enum ProgramRunner {
         process.personality = c.personality
         process.limits.addressSpace = (c.addressLimits[0], c.addressLimits[1])
         process.limits.data = (c.addressLimits[2], c.addressLimits[3])
+        // Loading touches pages of files that may be shorter than they say.
+        installHandlers()
         do {
             try process.load(
                 c.file, InitialStack(arguments: arguments, environment: environment, executablePath: c.path),
@@ -162,7 +164,6 @@ public enum ProgramRunner {
         var mask: UInt64 = 0
         withUnsafeMutablePointer(to: &mask) { _ = hostCall(.rt_sigprocmask, 0, 0, Int(bitPattern: $0), 8) }
         thread.bind()
-        installHandlers()
         thread.applyMask((mask & ~SignalSet.reserved) | c.blocked)
         thread.run()
         // The first thread's loop ends only with its process.
