@@ -40,6 +40,8 @@ struct LiftTable {
         AVX.join(self)
         AVX2.join(self)
         MMX.join(self)
+        X87.join(self)
+        StateImages.join(self)
     }
 
     func deallocate() {

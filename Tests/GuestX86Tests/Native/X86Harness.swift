@@ -128,7 +128,7 @@ final class X86Harness {
         let top = Int(before.status >> 11 & 7)
         before.stack.withUnsafeBytes { stack in
             for number in 0..<8 {
-                (block + X86Layout.x87Registers + (number + top & 7) * 16)
+                (block + X86Layout.x87Registers + ((number + top) & 7) * 16)
                     .copyMemory(from: stack.baseAddress! + number * 16, byteCount: 10)
             }
         }
@@ -148,7 +148,7 @@ final class X86Harness {
         outcome.registers.tags = block.load(fromByteOffset: X86Layout.x87Tags, as: UInt8.self)
         let top = Int(outcome.registers.status >> 11 & 7)
         for number in 0..<8 {
-            let source = block + X86Layout.x87Registers + (number + top & 7) * 16
+            let source = block + X86Layout.x87Registers + ((number + top) & 7) * 16
             outcome.registers.stack.withUnsafeMutableBytes {
                 ($0.baseAddress! + number * 16).copyMemory(from: source, byteCount: 10)
             }
