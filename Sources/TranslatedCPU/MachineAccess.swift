@@ -53,6 +53,7 @@ extension MachineCPU {
     func load(_ address: UInt64, _ size: Int) -> UInt64 {
         if Self.crosses(address, size) { return loadCrossing(address, size) }
         guard let page = translateData(address, isWrite: false) else { return 0 }
+        if watchesAccesses { didAccess(address, size, isWrite: false) }
         if let host = engine.ram.pointer(GuestPhysical(page.physical), length: UInt64(size)) {
             remember(address, page)
             return Self.load(host, size)
@@ -77,6 +78,7 @@ extension MachineCPU {
         }
         if let lowHost = engine.ram.pointer(GuestPhysical(low.physical), length: UInt64(first)),
            let highHost = engine.ram.pointer(GuestPhysical(high.physical), length: UInt64(size - first)) {
+            if watchesAccesses { didAccess(address, size, isWrite: false) }
             var value: UInt64 = 0
             withUnsafeMutableBytes(of: &value) { bytes in
                 guard let base = bytes.baseAddress else { return }
@@ -105,6 +107,7 @@ extension MachineCPU {
     func store(_ address: UInt64, _ size: Int, _ value: UInt64) {
         if Self.crosses(address, size) { return storeCrossing(address, size, value) }
         guard let page = translateData(address, isWrite: true) else { return }
+        if watchesAccesses { didAccess(address, size, isWrite: true) }
         if let host = engine.ram.pointer(GuestPhysical(page.physical), length: UInt64(size)) {
             if writesRunningUnit(page.physical, size) { return leaveToStep() }
             Self.store(host, size, value)
@@ -137,6 +140,7 @@ extension MachineCPU {
             if writesRunningUnit(low.physical, first) || writesRunningUnit(high.physical, size - first) {
                 return leaveToStep()
             }
+            if watchesAccesses { didAccess(address, size, isWrite: true) }
             var value = value
             withUnsafeBytes(of: &value) { bytes in
                 guard let base = bytes.baseAddress else { return }
@@ -209,6 +213,7 @@ extension MachineCPU {
                 leaveToStep()
                 return 0
             }
+            if watchesAccesses { didAccess(address, size, isWrite: true) }
             engine.ram.noteWrite(GuestPhysical(page.physical), length: UInt64(size))
             remember(address, page)
             return UInt64(UInt(bitPattern: host))

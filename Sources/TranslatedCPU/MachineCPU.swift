@@ -91,6 +91,7 @@ public class MachineCPU: Savable, @unchecked Sendable {
     deinit {
         if engine.options.statistics { fputs("guise: hart \(hartID): \(context.statistics)\n", stderr) }
         context.retire()
+        lockedAccess.copy.deallocate()
         requests.deallocate()
         munmap(state, StateLayout.size)
     }
@@ -150,6 +151,11 @@ public class MachineCPU: Savable, @unchecked Sendable {
 
     /// An address after arithmetic, in the width of the current mode.
     func wrapped(_ address: UInt64) -> UInt64 { address }
+
+    /// Whether data accesses are to be reported by `didAccess`.
+    var watchesAccesses: Bool { false }
+    /// A data access has been made that was not a TLB hit.
+    func didAccess(_ address: UInt64, _ size: Int, isWrite: Bool) {}
 
     /// Before and after an instruction that the mode wants alone: traps for debuggers, the end of an interrupt shadow.
     func willStep() -> Bool { true }
@@ -211,9 +217,9 @@ public class MachineCPU: Savable, @unchecked Sendable {
                 if guise_exchange32(requests + Request.trim, 0) != 0 { context.trim() }
                 if guise_exchange32(requests + Request.settle, 0) != 0 { engine.settle(self) }
                 if guise_exchange32(requests + Request.kick, 0) != 0 { return .kicked }
-                let start = pc
+                let before = (pc, self.mode)
                 if let exit = takeEvents() { return exit }
-                if pc != start { link = .none }
+                if before != (pc, self.mode) { link = .none }
             }
             let mode = self.mode
             if mode & singleMode != 0 || state.load(fromByteOffset: StateLayout.stepRequest, as: UInt32.self) != 0 {
@@ -225,25 +231,22 @@ public class MachineCPU: Savable, @unchecked Sendable {
             let seen = context.epoch
             tlb.updateSalt()
             guard context.arrive(seen: seen) else { continue }
-            if link.isNone, let code = context.remembered(start) {
-                link = context.run(code, seen: seen)
-            } else {
-                let unit: UnitIndex
-                do throws(TranslationFailure) {
-                    unit = try find(start, mode, link, seen, limit: Self.unitLimit)
-                } catch {
-                    context.depart()
-                    continue
-                }
-                if unit == .noUnit { // the fetch trapped
-                    context.depart()
-                    link = .none
-                    if let exit = fetchFaulted(start) { return exit }
-                    continue
-                }
-                enteredUnit = unit
-                link = context.run(unit, seen: seen)
+            // Not by way of the jump cache: a unit may have sent us here to have its pages' identities renewed.
+            let unit: UnitIndex
+            do throws(TranslationFailure) {
+                unit = try find(start, mode, link, seen, limit: Self.unitLimit)
+            } catch {
+                context.depart()
+                continue
             }
+            if unit == .noUnit { // the fetch trapped
+                context.depart()
+                link = .none
+                if let exit = fetchFaulted(start) { return exit }
+                continue
+            }
+            enteredUnit = unit
+            link = context.run(unit, seen: seen)
             let kind = state.load(fromByteOffset: StateLayout.exitKind, as: UInt32.self)
             if let exit = handle(ExitKind(rawValue: kind) ?? .lookup) { return exit }
         }
@@ -292,9 +295,9 @@ public class MachineCPU: Savable, @unchecked Sendable {
         // Asked for again while it ran: the access must be made atomic.
         if kind == .codeChanged && lockedAccess.isWanted { return nil }
         state.storeBytes(of: 0, toByteOffset: StateLayout.stepRequest, as: UInt32.self)
-        let exit = handle(kind)
-        if isTraced && exit == nil { didStep() }
-        return exit
+        // Before the exit is handled: a shadow must not outlive the instruction that waits for an interrupt.
+        if isTraced && kind.exceptionVector == nil && kind != .codeChanged { didStep() }
+        return handle(kind)
     }
 
     /// A mode bit that no front uses keeps the units of `step` apart from others.

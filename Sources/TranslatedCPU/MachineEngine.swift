@@ -57,6 +57,7 @@ public final class MachineEngine: @unchecked Sendable {
     }
 
     deinit {
+        HostTraps.remove(runtime)
         codePages.deallocate()
         pthread_mutex_destroy(lock)
         lock.deallocate()

@@ -1,6 +1,7 @@
 // What the engine of programs must know about a guest architecture beyond its front.
 
 import GuestRISCV
+import GuestX86
 import Translator
 
 /// An architecture that Linux programs can have.
@@ -24,6 +25,16 @@ public struct ProgramArchitecture {
         self.unitBytesMax = unitBytesMax
         self.singleMode = singleMode
         self.reset = reset
+    }
+
+    /// x86: 64-bit programs, or 32-bit ones on the same processor.
+    /// - Parameter model: the processor programs see; kept as long as the architecture.
+    public static func x86(is64: Bool, model: CPUModel = .max) -> ProgramArchitecture {
+        ProgramArchitecture(front: X86Front(features: model.instructions), hasInstructionFence: false,
+                            unitBytesMax: 64 * 15, singleMode: Mode.single) {
+            X86State($0).install(model)
+            X86State($0).resetForProgram(is64: is64, pc: 0)
+        }
     }
 
     /// RV64GC.

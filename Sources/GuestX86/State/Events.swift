@@ -183,6 +183,9 @@ extension X86State {
         return hits
     }
 
+    /// Whether any breakpoint is enabled.
+    @inline(__always) public var hasEnabledBreakpoints: Bool { self[SystemLayout.dr7] & DebugBits.enables != 0 }
+
     /// Whether any data breakpoint lies in the 4 KiB page of an address: such pages must not enter the data TLB.
     public func hasDataBreakpoint(inPageOf address: UInt64) -> Bool {
         guard self[SystemLayout.dr7] & DebugBits.enables != 0 else { return false }

@@ -138,3 +138,33 @@ public struct X86StartState: Equatable, Sendable {
         }
     }
 }
+
+extension X86State {
+    /// Power-on, then the registers of a start. For the bootstrap processor; floating point is as after reset.
+    public func enter(_ start: X86StartState) {
+        reset()
+        for number in 0..<16 { setRegister(number, start.registers[number]) }
+        eflags = UInt32(truncatingIfNeeded: start.rflags)
+        for (number, segment) in start.segments.enumerated() { setSegment(number, SegmentCache(segment)) }
+        setSegment(SystemSegment.ldtr, SegmentCache(start.ldtr))
+        setSegment(SystemSegment.tr, SegmentCache(start.tr))
+        self[SystemLayout.gdtrBase] = start.gdtr.base
+        self[word: SystemLayout.gdtrLimit] = UInt32(start.gdtr.limit)
+        self[SystemLayout.idtrBase] = start.idtr.base
+        self[word: SystemLayout.idtrLimit] = UInt32(start.idtr.limit)
+        (cr0, cr3, cr4, efer) = (start.cr0, start.cr3, start.cr4, start.efer)
+        cpl = 0
+        activity = .running
+        flush(.all)
+        updateCodeSegment()
+        rip = start.rip
+        updateMode()
+    }
+}
+
+extension SegmentCache {
+    fileprivate init(_ segment: X86StartSegment) {
+        self.init(selector: segment.selector, attributes: UInt32(segment.attributes), limit: segment.limit,
+                  base: segment.base)
+    }
+}
