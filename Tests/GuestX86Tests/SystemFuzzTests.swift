@@ -46,7 +46,7 @@ import Testing
         }
     }
 
-    @Test(arguments: 0..<24)
+    @Test(arguments: 0..<12)
     func `garbage in tables and registers ends in faults or shutdown`(_ seed: Int) throws {
         var random = SystemRandom(seed: UInt64(seed) + 1)
         let p = try Processor(["max,+la57", "max", "pentium3", "486"][seed % 4])
