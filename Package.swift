@@ -30,6 +30,7 @@ let package = Package(
         .target(name: "CHost"),
         module("Host", ["CHost"]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         // core
         module("SavedState", ["Host"]),
         module("GuestMemory", ["Host", "CHost", "SavedState"]),
@@ -46,7 +47,7 @@ let package = Package(
         // devices
         module("Devices", ["Bus", "GuestMemory", "SavedState", "Host", "CHost"]),
         // techniques
-        module("Machines", ["Devices", "Bus", "GuestMemory", "SavedState", "Translator", "TranslatedCPU", "GuestRISCV", "GuestX86", "Host", "CHost", "CZstd"]),
+        module("Machines", ["Devices", "Bus", "GuestMemory", "SavedState", "Translator", "TranslatedCPU", "GuestRISCV", "GuestX86", "Host", "CHost", "CZstd", "CZlib"]),
         module("LinuxPrograms", ["TranslatedCPU", "Translator", "GuestRISCV", "GuestX86", "Host", "CHost"]),
         // app
         .executableTarget(
@@ -69,9 +70,10 @@ let package = Package(
         // Runs guest instructions on the host's own processor, for comparison.
         .target(name: "CX86Native", dependencies: ["CHost"], path: "Tests/CX86Native"),
         tests("GuestX86Tests", ["GuestX86", "ISA", "IR", "GuestMemory", "SavedState", "Translator", "TranslatedCPU", "CHost", "CX86Native"]),
+        tests("TranslatedCPUTests", ["TranslatedCPU", "Translator", "GuestX86", "GuestRISCV", "GuestMemory", "Bus", "SavedState"]),
         tests("DevicesTests", ["Devices"]),
         tests("MachinesTests", ["Machines"]),
-        tests("LinuxProgramsTests", ["LinuxPrograms"]),
+        tests("LinuxProgramsTests", ["LinuxPrograms", "GuestX86", "Translator"]),
         tests("TidyTests", []),
     ]
 )

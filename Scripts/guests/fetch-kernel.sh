@@ -6,7 +6,9 @@ arch=${1:?usage: fetch-kernel.sh ARCH}
 directory=$cache/guests/$arch
 case $arch in
 riscv64) pattern='linux-image-[0-9.]+\+deb[0-9]+-riscv64' ;;
-*) die "no kernel is known for architecture $arch; known: riscv64" ;;
+amd64) pattern='linux-image-[0-9.]+\+deb[0-9]+-cloud-amd64' ;;
+i386) pattern='linux-image-[0-9.]+\+deb[0-9]+-686-pae' ;;
+*) die "no kernel is known for architecture $arch; known: riscv64, amd64, i386" ;;
 esac
 if [ ! -e "$directory/ready" ] || [ -n "${GUISE_REFRESH:-}" ]; then
     guest_apt "$arch"

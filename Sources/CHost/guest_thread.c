@@ -8,6 +8,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#if __has_include(<sys/rseq.h>)
+#include <sys/rseq.h>
+#endif
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -16,7 +19,20 @@ static __thread struct guise_thread *self;
 static int (*fault_hook)(int, void *, void *);
 static void (*interrupt_hook)(void *);
 
-void guise_thread_bind(struct guise_thread *thread) { self = thread; }
+// glibc registers an area for restartable sequences in every thread, which the kernel then reads and writes whenever the
+// thread is scheduled. Nothing here uses it.
+static void unregister_rseq(void) {
+#ifdef RSEQ_SIG
+    if (__rseq_size == 0) return;
+    char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
+    syscall(SYS_rseq, area, 32, 1 /* RSEQ_FLAG_UNREGISTER */, RSEQ_SIG);
+#endif
+}
+
+void guise_thread_bind(struct guise_thread *thread) {
+    self = thread;
+    if (thread) unregister_rseq();
+}
 struct guise_thread *guise_thread_current(void) { return self; }
 void guise_set_fault_hook(int (*hook)(int, void *, void *)) { fault_hook = hook; }
 void guise_set_interrupt_hook(void (*hook)(void *)) { interrupt_hook = hook; }

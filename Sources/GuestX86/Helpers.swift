@@ -6,6 +6,7 @@
 //
 // Argument conventions: `next` is the linear address of the next instruction; `size` an operand size in bytes.
 
+import CHost
 import Translator
 
 /// Index of a helper in `X86Front.helpers`, with its arguments.
@@ -95,12 +96,11 @@ public enum HelperIndex: Int, CaseIterable, Sendable {
     // MARK: input and output
     /// (port, size): IN, the value. (port, size, value): OUT. Checks IOPL and the permission map.
     case portIn, portOut
-    /// (StringOperation, next): INS and OUTS, repeated or not, as `string`.
+    /// (StringOperation): INS and OUTS, repeated or not, as `string`.
     case portString
 
     // MARK: integer
-    /// (StringOperation, next): a bounded run of a repeated string instruction; leaves for `next`, or for the instruction
-    /// itself when work is left.
+    /// (StringOperation): a bounded run of a repeated string instruction; 1 when work is left, otherwise 0.
     case string
     /// (divisor, DivideOperation): divides the double-width accumulator; #DE.
     case divide
@@ -124,6 +124,13 @@ public enum HelperIndex: Int, CaseIterable, Sendable {
     case threeDNow
     /// The guest's MXCSR. (value, next): LDMXCSR; leaves for `next` when the mode word changed.
     case readMXCSR, writeMXCSR
+
+    // MARK: x87
+    /// See x87.h: (operation and operands, value, address of the instruction).
+    case x87Arithmetic, x87ArithmeticMemory, x87Compare, x87Unary, x87Load, x87LoadBCD, x87Store, x87Move, x87Control
+    /// (linear address, StateImage, next): FNSTENV, FLDENV, FNSAVE, FRSTOR; FXSAVE, XSAVE and their kin. Those that load
+    /// leave for `next` when the mode word changed.
+    case saveImage, loadImage
 }
 
 /// What raised a software interrupt; the second argument's meaning of `HelperIndex.softwareInterrupt`.
@@ -141,6 +148,8 @@ extension X86Front {
         HelperIndex.allCases.map { index in
             switch index {
             case .programSystemCall: programSystemCallHelper
+            case .string, .portString: stringHelper
+            case .compareExchange16: compareExchange16Helper
             case .divide: divideHelper
             case .decimal: decimalHelper
             case .crc32: crc32Helper
@@ -151,6 +160,17 @@ extension X86Front {
             case .threeDNow: threeDNowHelper
             case .readMXCSR: readMXCSRHelper
             case .writeMXCSR: writeMXCSRHelper
+            case .x87Arithmetic: guise_x87_arithmetic
+            case .x87ArithmeticMemory: guise_x87_arithmetic_memory
+            case .x87Compare: guise_x87_compare
+            case .x87Unary: guise_x87_unary
+            case .x87Load: guise_x87_load
+            case .x87LoadBCD: guise_x87_load_bcd
+            case .x87Store: guise_x87_store
+            case .x87Move: guise_x87_move
+            case .x87Control: guise_x87_control
+            case .saveImage: saveImageHelper
+            case .loadImage: loadImageHelper
             default: SystemHelpers.body(index)
             }
         }

@@ -61,6 +61,8 @@ public final class X86Front: GuestFront {
         }
         globals.append(Global(name: "x87_ip", type: .i64, offset: X86Layout.x87InstructionPointer))
         globals.append(Global(name: "x87_dp", type: .i64, offset: X86Layout.x87DataPointer))
+        globals.append(Global(name: "x87_next", type: .i64, offset: X86Layout.x87Next))
+        globals.append(Global(name: "x87_wide", type: .i64, offset: X86Layout.x87Wide))
         return globals
     }
 

@@ -8,9 +8,30 @@ import Glibc
 extension GuestThread {
     /// Executes one system call.
     func perform(_ call: SystemCall, _ a: CallArguments) -> CallResult {
+        if watchesWrites { openBuffers(call, a) }
         switch call {
         case .rt_sigreturn: return signalReturn()
         default: return .value(result(call, a))
+        }
+    }
+
+    /// Makes the buffers of reading calls writable where pages in them hold translated code: such a call may have consumed
+    /// its data when it fails, or be short.
+    private func openBuffers(_ call: SystemCall, _ a: CallArguments) {
+        let engine = process.engine
+        switch call {
+        case .read, .pread64, .recvfrom: engine.makeWritable(start: a.a1, length: a.a2)
+        case .readv, .preadv, .preadv2: openVector(a.a1, a.a2)
+        case .recvmsg:
+            if let header = Guest.load(a.a1, as: (UInt64, UInt64, UInt64, UInt64).self) { openVector(header.2, header.3) }
+        default: break
+        }
+    }
+
+    private func openVector(_ address: UInt64, _ count: UInt64) {
+        for i in 0..<min(count, 1024) {
+            guard let piece = Guest.load(address &+ i &* 16, as: (base: UInt64, length: UInt64).self) else { return }
+            process.engine.makeWritable(start: piece.base, length: piece.length)
         }
     }
 

@@ -13,12 +13,16 @@ final class GuestThread {
     let cpu: UserCPU
     let registers: UnsafeMutableRawPointer
     let abi: any LinuxABI
+    /// The host call behind each number of the guest's.
+    private let calls: [SystemCall]
     /// Signal state shared with the host's signal handler.
     let state: UnsafeMutablePointer<guise_thread>
     var actions: SignalActions
     var alternateStack = AlternateStack()
     /// Mask of sigsuspend, ppoll and friends that was in force when the signal came.
     var temporaryMask: UInt64?
+    /// Whether pages with translated code may be write-protected on the host, as the engine does without an instruction fence.
+    let watchesWrites: Bool
     /// What the last fault was.
     var trap = TrapRecord()
     /// Word to clear and wake when the thread ends.
@@ -38,6 +42,11 @@ final class GuestThread {
         self.actions = actions
         registers = cpu.registers
         abi = process.abi
+<<<<<<< HEAD
+        calls = abi.calls
+=======
+        watchesWrites = !process.engine.architecture.hasInstructionFence
+>>>>>>> programs
         state = .allocate(capacity: 1)
         memset(state, 0, MemoryLayout<guise_thread>.size)
         let informationSize = (GuestThread.signalCount + 1) * 128
@@ -78,14 +87,17 @@ final class GuestThread {
     private func systemCall() {
         let number = abi.callNumber(registers)
         let arguments = abi.callArguments(registers)
-        let calls = abi.calls
         let call = number < UInt64(calls.count) ? calls[Int(number)] : .unassigned
-        let result: CallResult
+        var result: CallResult
         if let log = process.log, log.systemCalls {
             log.enter(call, number, arguments)
             result = abi.perform(call, arguments, self)
             log.leave(call, number, arguments, result)
         } else {
+            result = abi.perform(call, arguments, self)
+        }
+        // The kernel does not fault where a page with translated code is in its way.
+        if watchesWrites, case .value(failure(EFAULT)) = result, process.engine.makeWritable(start: 0, length: .max) {
             result = abi.perform(call, arguments, self)
         }
         switch result {
@@ -99,6 +111,10 @@ final class GuestThread {
     private func memoryFault(_ address: UInt64, _ access: MemoryAccess) {
         let mapErr: Int32 = 1, accErr: Int32 = 2, busAdrErr: Int32 = 2
         if access == .execute, abi.enterFixedCode(self) { return }
+        let generalProtection = 13
+        if address == unknownFaultAddress, let f = abi.fault(.exception(vector: generalProtection, errorCode: 0), self) {
+            return fault(f)
+        }
         func signal(_ number: Int32, _ code: Int32, isMapped: Bool) {
             fault(ProgramFault(
                 signal: number, code: code, address: address,

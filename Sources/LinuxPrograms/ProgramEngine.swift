@@ -34,9 +34,10 @@ private enum HostContext {
     /// An SSE exception that MXCSR does not mask.
     static let simdException: UInt64 = 19
     static let writeBit: UInt64 = 2
-    /// A non-canonical address: the CPU does not say which. No guest can map this one.
-    static let unknownAddress: UInt64 = 1 << 63
 }
+
+/// What is reported for a non-canonical address: the CPU does not say which. No guest can map this one.
+let unknownFaultAddress: UInt64 = 1 << 63
 
 /// Tells the C signal handler how to interrupt a CPU and where generated code's faults go.
 func installEngineHooks() {
@@ -53,7 +54,7 @@ func installEngineHooks() {
             return UserEngine.handleHostTrap(ripPointer: rip, rbp: word(HostContext.rbp),
                                              vector: Int(HostContext.simdException)) ? 1 : 0
         }
-        let address = word(HostContext.trap) == HostContext.pageFault ? word(HostContext.cr2) : HostContext.unknownAddress
+        let address = word(HostContext.trap) == HostContext.pageFault ? word(HostContext.cr2) : unknownFaultAddress
         let isWrite = word(HostContext.error) & HostContext.writeBit != 0
         let done = UserEngine.handleHostFault(
             ripPointer: rip, rbp: word(HostContext.rbp), eflags: word(HostContext.eflags), address: address,

@@ -15,7 +15,7 @@ enum HostTraps {
         entries.initialize(repeating: nil, count: capacity)
         return entries
     }()
-    private static let capacity = 64
+    private static let capacity = 256
     private static let lock = Mutex(false)
     private static let simdException = 19
 

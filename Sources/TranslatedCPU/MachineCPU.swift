@@ -91,6 +91,7 @@ public class MachineCPU: Savable, @unchecked Sendable {
     deinit {
         if engine.options.statistics { fputs("guise: hart \(hartID): \(context.statistics)\n", stderr) }
         context.retire()
+        lockedAccess.copy.deallocate()
         requests.deallocate()
         munmap(state, StateLayout.size)
     }
@@ -216,9 +217,9 @@ public class MachineCPU: Savable, @unchecked Sendable {
                 if guise_exchange32(requests + Request.trim, 0) != 0 { context.trim() }
                 if guise_exchange32(requests + Request.settle, 0) != 0 { engine.settle(self) }
                 if guise_exchange32(requests + Request.kick, 0) != 0 { return .kicked }
-                let start = pc
+                let before = (pc, self.mode)
                 if let exit = takeEvents() { return exit }
-                if pc != start { link = .none }
+                if before != (pc, self.mode) { link = .none }
             }
             let mode = self.mode
             if mode & singleMode != 0 || state.load(fromByteOffset: StateLayout.stepRequest, as: UInt32.self) != 0 {
@@ -230,25 +231,22 @@ public class MachineCPU: Savable, @unchecked Sendable {
             let seen = context.epoch
             tlb.updateSalt()
             guard context.arrive(seen: seen) else { continue }
-            if link.isNone, let code = context.remembered(start) {
-                link = context.run(code, seen: seen)
-            } else {
-                let unit: UnitIndex
-                do throws(TranslationFailure) {
-                    unit = try find(start, mode, link, seen, limit: Self.unitLimit)
-                } catch {
-                    context.depart()
-                    continue
-                }
-                if unit == .noUnit { // the fetch trapped
-                    context.depart()
-                    link = .none
-                    if let exit = fetchFaulted(start) { return exit }
-                    continue
-                }
-                enteredUnit = unit
-                link = context.run(unit, seen: seen)
+            // Not by way of the jump cache: a unit may have sent us here to have its pages' identities renewed.
+            let unit: UnitIndex
+            do throws(TranslationFailure) {
+                unit = try find(start, mode, link, seen, limit: Self.unitLimit)
+            } catch {
+                context.depart()
+                continue
             }
+            if unit == .noUnit { // the fetch trapped
+                context.depart()
+                link = .none
+                if let exit = fetchFaulted(start) { return exit }
+                continue
+            }
+            enteredUnit = unit
+            link = context.run(unit, seen: seen)
             let kind = state.load(fromByteOffset: StateLayout.exitKind, as: UInt32.self)
             if let exit = handle(ExitKind(rawValue: kind) ?? .lookup) { return exit }
         }

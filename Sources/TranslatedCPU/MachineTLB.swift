@@ -132,7 +132,8 @@ final class MachineTLB {
         // Units of the page start in one of its slots of the jump cache: those alone must go.
         let first = StateLayout.jumpCacheSlot(address & ~0xFFF)
         let count = min(StateLayout.jumpCacheCount, 4096 / 2)
-        memset(state + first, 0xFF, count * 16)
+        memset(state + first, 0, count * 16)
+        state.storeBytes(of: StateLayout.emptyJumpTag(first), toByteOffset: first, as: UInt64.self)
     }
 
     private static func executedBit(_ address: UInt64) -> Int {

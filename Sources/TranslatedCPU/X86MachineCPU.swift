@@ -201,12 +201,18 @@ public final class X86MachineCPU: MachineCPU, InterruptTarget, @unchecked Sendab
                            privilege: "level \(x86.cpl)"))
         }
         x86.deliver(.fault(fault))
+        noticeActivity()
+    }
+
+    /// Sees to it that a processor that has come to rest executes nothing.
+    private func noticeActivity() {
+        if x86.activity != .running { requestExit() }
     }
 
     override func willStep() -> Bool {
-        // A fault of the instruction before may have left the processor at rest.
-        guard x86.beforeInstruction() else { return false }
-        return true
+        if x86.beforeInstruction() { return true }
+        noticeActivity()
+        return false
     }
 
     override func didStep() { x86.afterInstruction() }

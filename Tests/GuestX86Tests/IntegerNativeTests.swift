@@ -31,78 +31,32 @@ import Testing
         var cases = IntegerCases(harness, is64: is64)
         try cases.run(Self.rows, Self.repetitions) { harness.interpreted($0, eliminatesDeadCode: $1 & 1 == 1) }
     }
-}
 
-/// Random experiments with integer rows.
-struct IntegerCases {
-    let harness: X86Harness
-    let is64: Bool
-    let decoder = X86Decoder()
-    var random: SeededGenerator
-    var turn = 0
-    private var reports = 0
-
-    init(_ harness: X86Harness, is64: Bool, seed: UInt64 = 1) {
-        self.harness = harness
-        self.is64 = is64
-        random = SeededGenerator(state: seed)
-    }
-
-    mutating func run(_ rows: [Int], _ repetitions: Int, _ executor: (X86Case, Int) -> X86Outcome) throws {
-        for number in rows {
-            let form = RandomInstruction(number, is64: is64)
-            guard form.isPossible else { continue }
-            var wrong = 0
-            for _ in 0..<repetitions where wrong < 2 {
-                guard let (experiment, decoded) = experiment(form) else { continue }
-                turn += 1
-                let expected = try harness.native(experiment)
-                let actual = executor(experiment, turn)
-                let undefined = UndefinedFlags.mask(form.row.name, decoded, experiment.before)
-                let differences = expected.differences(from: actual, undefined: undefined)
-                if differences.isEmpty { continue }
-                wrong += 1
-                report(form, experiment, differences)
-            }
+    @Test(arguments: [(true, false), (false, false), (true, true)])
+    func `generated code does what the processor does`(is64: Bool, registersInMemory: Bool) throws {
+        let harness = try X86Harness()
+        var cases = IntegerCases(harness, is64: is64, seed: 4)
+        let run = { (experiment: X86Case, _: Int) in try harness.generated(experiment, registersInMemory: registersInMemory) }
+        try cases.run(Self.rows, Self.repetitions, run)
+        for _ in 0..<Self.repetitions * 40 {
+            try cases.compare(cases.stringExperiment(), "string", run)
+            try cases.compare(cases.controlExperiment(), "control", run)
         }
     }
 
-    /// An experiment with one instruction of a row.
-    private mutating func experiment(_ form: RandomInstruction) -> (X86Case, X86Instruction)? {
-        guard let (bytes, decoded) = form.encode(decoder, &random) else { return nil }
-        var experiment = X86Case(code: bytes, is64: is64)
-        for register in 0..<(is64 ? 16 : 8) {
-            experiment.before.general[register] = random.operand() & (is64 ? .max : 0xFFFF_FFFF)
+    @Test(arguments: [true, false]) func `strings go as on the processor`(is64: Bool) throws {
+        let harness = try X86Harness()
+        var cases = IntegerCases(harness, is64: is64, seed: 2)
+        for _ in 0..<Self.repetitions * 40 {
+            try cases.compare(cases.stringExperiment(), "string") { harness.interpreted($0, eliminatesDeadCode: $1 & 1 == 1) }
         }
-        experiment.before.flags = UInt32(truncatingIfNeeded: random.next()) & EFlags.status
-        // Around the target lie random numbers.
-        let place = Int(random.next() % 4000) + 2048
-        experiment.data = [UInt8](repeating: 0, count: place - 64)
-        for _ in 0..<16 { withUnsafeBytes(of: random.operand()) { experiment.data += $0 } }
-        experiment.before.general[GPR.rsp] = harness.middle
-        let name = form.row.name
-        if name == "leave" { experiment.before.general[GPR.rbp] = harness.middle + 64 }
-        if name == "xlat" { experiment.before.general[GPR.rbx] = harness.middle }
-        if name.hasPrefix("bt"), form.row.operands.1.kind == .register, decoded.isMemory {
-            experiment.before.general[Int(decoded.reg)] = UInt64(bitPattern: Int64(Int16(truncatingIfNeeded: random.next())) / 4)
-            if !is64 { experiment.before.general[Int(decoded.reg)] &= 0xFFFF_FFFF }
-            if decoded.reg == UInt8(bitPattern: decoded.base) || decoded.reg == UInt8(bitPattern: decoded.index) { return nil }
-        }
-        let aligned = name == "cmpxchg16b" ? UInt64(place) & ~15 : UInt64(place)
-        guard harness.aim(decoded, &experiment.before, at: harness.data + aligned, is64: is64) else { return nil }
-        if name == "xlat", decoded.addressSize == 2 { return nil }
-        return (experiment, decoded)
     }
 
-    private mutating func report(_ form: RandomInstruction, _ experiment: X86Case, _ differences: [String]) {
-        reports += 1
-        if reports > 25 { return }
-        let bytes = experiment.code.map { String($0, radix: 16) }.joined(separator: " ")
-        let registers = (0..<16).map { "\(X86Harness.names[$0])=\(String(experiment.before.general[$0], radix: 16))" }
-        Issue.record("""
-        \(form.row.name) \(bytes) \(is64 ? "64" : "32"), processor and we:
-        \(differences.joined(separator: "\n"))
-        before: \(registers.joined(separator: " ")) flags=\(String(experiment.before.flags, radix: 16))
-        """)
+    @Test(arguments: [true, false]) func `control goes where it does on the processor`(is64: Bool) throws {
+        let harness = try X86Harness()
+        var cases = IntegerCases(harness, is64: is64, seed: 3)
+        for _ in 0..<Self.repetitions * 40 {
+            try cases.compare(cases.controlExperiment(), "control") { harness.interpreted($0, eliminatesDeadCode: $1 & 1 == 1) }
+        }
     }
 }

@@ -26,14 +26,14 @@ public enum CPUFeature: UInt8, CaseIterable, Sendable {
 
     // MARK: leaf 7
     case fsgsbase, tsc_adjust, bmi1, avx2, smep, bmi2, erms, invpcid, rdseed, adx, smap, clflushopt, clwb, sha
-    case umip, vaes, vpclmulqdq, la57, rdpid, fsrm
+    case umip, la57, rdpid, fsrm
 
     // MARK: leaf D
     case xsaveopt, xsavec, xgetbv1
 
     // MARK: leaves 80000001, 80000007, 80000008
     case syscall, nx, mmxext, fxsr_opt, pdpe1gb, rdtscp, lm, threednowext, threednow
-    case lahf_lm, cmp_legacy, cr8legacy, abm, sse4a, misalignsse, threednowprefetch
+    case lahf_lm, cmp_legacy, cr8legacy, abm, threednowprefetch
     case invtsc, clzero, wbnoinvd
 
     // MARK: leaf 80000021
@@ -57,9 +57,9 @@ public enum CPUFeature: UInt8, CaseIterable, Sendable {
     }
 
     private static let aliases = [
-        "lzcnt": "abm", "pclmul": "pclmulqdq", "pni": "sse3", "3dnowa": "3dnowext", "sep_": "sep", "cmpxchg16b": "cx16",
-        "cmpxchg8b": "cx8", "avx_": "avx", "rdtsc": "tsc", "lahf": "lahf_lm", "lahf_sahf": "lahf_lm", "sha_ni": "sha",
-        "5level": "la57", "constant_tsc": "invtsc", "xd": "nx", "cx": "cx16",
+        "lzcnt": "abm", "pclmul": "pclmulqdq", "pni": "sse3", "3dnowa": "3dnowext", "cmpxchg16b": "cx16",
+        "cmpxchg8b": "cx8", "rdtsc": "tsc", "lahf": "lahf_lm", "lahf_sahf": "lahf_lm", "sha_ni": "sha",
+        "5level": "la57", "constant_tsc": "invtsc", "xd": "nx",
     ]
 }
 

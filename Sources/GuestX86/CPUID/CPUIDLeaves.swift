@@ -70,7 +70,7 @@ extension CPUModel {
         (.rdseed, 18), (.adx, 19), (.smap, 20), (.clflushopt, 23), (.clwb, 24), (.sha, 29),
     ]
     private static let leaf7ECX: [(CPUFeature, UInt32)] = [
-        (.umip, 2), (.vaes, 9), (.vpclmulqdq, 10), (.la57, 16), (.rdpid, 22),
+        (.umip, 2), (.la57, 16), (.rdpid, 22),
     ]
     private static let leaf7EDX: [(CPUFeature, UInt32)] = [(.fsrm, 4)]
     private static let extendedEDX: [(CPUFeature, UInt32)] = [
@@ -78,7 +78,7 @@ extension CPUModel {
         (.threednowext, 30), (.threednow, 31),
     ]
     private static let extendedECX: [(CPUFeature, UInt32)] = [
-        (.lahf_lm, 0), (.cmp_legacy, 1), (.cr8legacy, 4), (.abm, 5), (.sse4a, 6), (.misalignsse, 7), (.threednowprefetch, 8),
+        (.lahf_lm, 0), (.cmp_legacy, 1), (.cr8legacy, 4), (.abm, 5), (.threednowprefetch, 8),
     ]
 
     /// Family, model and stepping as EAX of leaf 1 and EDX after reset have them.

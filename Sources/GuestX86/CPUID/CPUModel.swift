@@ -103,10 +103,9 @@ public final class CPUModel: Sendable {
         (.tsc_deadline, [.apic, .tsc]), (.tsc_adjust, [.tsc, .msr]), (.rdtscp, [.tsc, .msr]), (.rdpid, [.rdtscp]),
         (.mmx, [.fpu]), (.threednow, [.mmx]), (.threednowext, [.threednow]), (.mmxext, [.mmx]), (.fxsr, [.fpu]),
         (.sse, [.fxsr, .mmx]), (.sse2, [.sse, .clflush]), (.sse3, [.sse2]), (.ssse3, [.sse3]), (.sse4_1, [.ssse3]),
-        (.sse4_2, [.sse4_1]), (.sse4a, [.sse3]), (.misalignsse, [.sse2]), (.aes, [.sse2]), (.pclmulqdq, [.sse2]),
+        (.sse4_2, [.sse4_1]), (.aes, [.sse2]), (.pclmulqdq, [.sse2]),
         (.sha, [.ssse3]), (.xsave, [.fxsr]), (.xsaveopt, [.xsave]), (.xsavec, [.xsave]), (.xgetbv1, [.xsave]),
-        (.avx, [.xsave, .sse4_2]), (.avx2, [.avx]), (.fma, [.avx]), (.f16c, [.avx]), (.vaes, [.avx2, .aes]),
-        (.vpclmulqdq, [.avx2, .pclmulqdq]), (.bmi1, [.avx]), (.bmi2, [.avx]), (.syscall, [.msr]), (.nx, [.pae, .msr]),
+        (.avx, [.xsave, .sse4_2]), (.avx2, [.avx]), (.fma, [.avx]), (.f16c, [.avx]), (.bmi1, [.avx]), (.bmi2, [.avx]), (.syscall, [.msr]), (.nx, [.pae, .msr]),
         (.lm, [.pae, .nx, .syscall, .cmov, .cx8, .sse2, .nopl]), (.pdpe1gb, [.lm]), (.pcid, [.lm]), (.invpcid, [.pcid]),
         (.la57, [.lm]), (.fsgsbase, [.lm]), (.cx16, [.lm]), (.lahf_lm, [.lm]), (.fxsr_opt, [.fxsr, .lm]),
         (.cr8legacy, [.apic]), (.autoibrs, [.lm]), (.invtsc, [.tsc]), (.clflush, [.cpuid]), (.clflushopt, [.clflush]),
@@ -158,7 +157,7 @@ public final class CPUModel: Sendable {
     private static let v1 = athlon64.subtracting([.threednow, .threednowext, .mmxext]).union(system64)
     private static let v2 = v1.union([.cx16, .lahf_lm, .popcnt, .sse3, .ssse3, .sse4_1, .sse4_2])
     private static let v3 = v2.union([.xsave, .avx, .avx2, .bmi1, .bmi2, .f16c, .fma, .abm, .movbe])
-    /// All but LA57, which would cost every guest a level of page tables, and 3DNow!, which goes with no AVX.
+    /// All but LA57, which would cost every guest a level of page tables.
     private static let everything = CPUFeatures(CPUFeature.allCases).subtracting([.la57])
 
     private static let bases: [Base] = [

@@ -1,7 +1,7 @@
 // From opcode map and opcode to the row, by what a processor has.
 //
-// Each opcode has an entry for 64-bit code and one for the rest. An entry is a row, or a node that looks at one property
-// of the encoding; the children of a node are entries again.
+// Each opcode has an entry for 64-bit code and one for the rest. An entry is a row, or a node that looks at one
+// property of the encoding; the children of a node are entries again.
 
 /// The properties of an encoding that nodes look at, in one word.
 struct DecodeKey {
@@ -33,8 +33,9 @@ struct DecodeTables {
     /// There is no row.
     static let undefined = valueMask
 
-    // SAFETY: `entries` has 2 * OpcodeMap.count * 256 elements, the second half for 64-bit code. `nodes` has `nodeCapacity`;
-    // a node is a word with the shift in bits 7…0 and the mask in bits 15…8, then mask + 1 entries. Freed by the owner.
+    // SAFETY: `entries` has 2 * OpcodeMap.count * 256 elements, the second half for 64-bit code. `nodes` has
+    // `nodeCapacity`; a node is a word with the shift in bits 7…0 and the mask in bits 15…8, then mask + 1 entries.
+    // Freed by the owner.
     let entries: UnsafeMutablePointer<UInt16>
     private(set) var nodes: UnsafeMutablePointer<UInt16>
     private(set) var nodeCount = 0
@@ -99,7 +100,9 @@ struct DecodeTables {
 
     /// The entry of an opcode.
     @inline(__always)
-    func entry(is64: Bool, map: Int, opcode: UInt8) -> UInt16 { entries[(is64 ? Self.slots : 0) + map << 8 + Int(opcode)] }
+    func entry(is64: Bool, map: Int, opcode: UInt8) -> UInt16 {
+        entries[(is64 ? Self.slots : 0) + map << 8 + Int(opcode)]
+    }
 
     /// The entry that a node leads to, a row or undefined.
     @inline(__always)
@@ -134,7 +137,9 @@ struct DecodeTables {
             let (shift, bits) = DecodeKey.property(dimension)
             let every = UInt8(truncatingIfNeeded: 1 << (1 << bits) - 1)
             var isFree = true
-            for index in 0..<count where Self.values(rows[Int(candidates[index])], dimension) & every != every { isFree = false }
+            for index in 0..<count where Self.values(rows[Int(candidates[index])], dimension) & every != every {
+                isFree = false
+            }
             if isFree { continue }
             let node = nodeCount
             nodeCount += 1 + 1 << bits

@@ -16,10 +16,11 @@ public enum X86Disassembler {
 
     /// Text of the instruction at `bytes`, and its length; `(bad)` and 1 when there is none.
     /// - Parameter available: bytes that may be read.
-    public static func text(_ decoder: X86Decoder, _ bytes: UnsafePointer<UInt8>, available: Int, codeSize: Mode.CodeSize,
-                            address: UInt64) -> (text: String, length: Int) {
+    public static func text(_ decoder: X86Decoder, _ bytes: UnsafePointer<UInt8>, available: Int,
+                            codeSize: Mode.CodeSize, address: UInt64) -> (text: String, length: Int) {
         var i = X86Instruction()
-        guard decoder.decode(bytes, available: available, codeSize: codeSize, into: &i) == .decoded else { return ("(bad)", 1) }
+        let outcome = decoder.decode(bytes, available: available, codeSize: codeSize, into: &i)
+        guard outcome == .decoded else { return ("(bad)", 1) }
         return (text(i, codeSize: codeSize, address: address), Int(i.length))
     }
 
@@ -80,7 +81,7 @@ private struct Printer {
         case "fxsave", "fxrstor", "xsave", "xrstor", "xsaveopt", "xsavec", "xsaves", "xrstors":
             return i.operandSize == 8 ? name + "64" : name
         case "iret", "retf": return i.operandSize == 8 ? name + "q" : name
-        case "sysret", "sysexit": return name + (i.operandSize == 8 ? "q" : "d")
+        case "sysret", "sysexit": return is64 ? name + (i.operandSize == 8 ? "q" : "d") : name
         default: return name
         }
     }
@@ -126,7 +127,8 @@ private struct Printer {
         case .register: register(i.reg, registerSize(operand))
         case .opcodeRegister: register(i.rm, registerSize(operand))
         case .vexRegister: register(i.vvvv, registerSize(operand))
-        case .fixedRegister: X86Disassembler.registerName(Int(operand.number), bytes: registerSize(operand), hasREX: false)
+        case .fixedRegister:
+            X86Disassembler.registerName(Int(operand.number), bytes: registerSize(operand), hasREX: false)
         case .immediate: immediate
         case .immediate2: X86Disassembler.hexadecimal(UInt64(bitPattern: i.immediate2))
         case .one: "1"
@@ -184,7 +186,7 @@ private struct Printer {
         case 6: operand.size == .far ? "FWORD PTR " : ""
         case 8: "QWORD PTR "
         case 10: operand.size == .pseudoDescriptor ? "" : "TBYTE PTR "
-        case 16: "XMMWORD PTR "
+        case 16: row.flags.isDisjoint(with: [.sse, .avx]) ? "OWORD PTR " : "XMMWORD PTR "
         case 32: "YMMWORD PTR "
         default: ""
         }

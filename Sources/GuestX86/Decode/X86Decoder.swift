@@ -16,7 +16,8 @@ public enum DecodeOutcome: Equatable, Sendable {
 /// Decodes instructions of one processor model. Safe to share between threads.
 public final class X86Decoder: @unchecked Sendable {
     private let tables: DecodeTables
-    // SAFETY: `rows` is the storage of InstructionTable, which is never freed. `prefixes` has 256 elements, freed by deinit.
+    // SAFETY: `rows` is the storage of InstructionTable, which is never freed. `prefixes` has 256 elements, freed by
+    // deinit.
     private let rows: UnsafePointer<X86Row>
     private let prefixes: UnsafeMutablePointer<Prefix>
 
@@ -113,7 +114,9 @@ public final class X86Decoder: @unchecked Sendable {
         } else if byte == 0xC4 || byte == 0xC5 {
             guard at < limit || is64 else { return Self.short(at + 1, &i) }
             if is64 || bytes[at] >= 0xC0 {
-                if i.hasREX || i.hasLock || i.hasRep || i.hasRepne || i.hasOperandSizePrefix { return Self.undefined(at, &i) }
+                if i.hasREX || i.hasLock || i.hasRep || i.hasRepne || i.hasOperandSizePrefix {
+                    return Self.undefined(at, &i)
+                }
                 let isLong = byte == 0xC4
                 guard at &+ (isLong ? 2 : 1) < limit else { return Self.short(at &+ (isLong ? 3 : 2), &i) }
                 var last = bytes[at]
@@ -259,7 +262,8 @@ public final class X86Decoder: @unchecked Sendable {
     // MARK: sizes and immediates
 
     @inline(__always)
-    private func setOperandSize(_ flags: X86Row.Flags, _ codeSize: Mode.CodeSize, _ w: Bool, _ i: inout X86Instruction) {
+    private func setOperandSize(_ flags: X86Row.Flags, _ codeSize: Mode.CodeSize, _ w: Bool,
+                                _ i: inout X86Instruction) {
         let has66 = i.hasOperandSizePrefix && !flags.contains(.mandatory66)
         switch codeSize {
         case .bits64:
@@ -341,15 +345,17 @@ public final class X86Decoder: @unchecked Sendable {
             if row.pointee.immediate == .register, !is64 { i.immediate2 &= 7 }
             if flags.contains(.vectorIndexed) {
                 // A SIB byte is needed, and destination, mask and indices must differ.
-                if i.index < 0 || UInt8(i.index) == i.reg || UInt8(i.index) == i.vvvv || i.reg == i.vvvv { return false }
+                guard i.index >= 0 else { return false }
+                let index = UInt8(i.index)
+                if index == i.reg || index == i.vvvv || i.reg == i.vvvv { return false }
             }
         }
         return true
     }
 
     /// The opcode of 3DNow! is a suffix behind the displacement.
-    private func decode3DNow(_ bytes: UnsafePointer<UInt8>, _ opcodeEnd: Int, _ limit: Int, _ is64: Bool, _ extend: UInt8,
-                             _ codeSize: Mode.CodeSize, _ i: inout X86Instruction) -> DecodeOutcome {
+    private func decode3DNow(_ bytes: UnsafePointer<UInt8>, _ opcodeEnd: Int, _ limit: Int, _ is64: Bool,
+                             _ extend: UInt8, _ codeSize: Mode.CodeSize, _ i: inout X86Instruction) -> DecodeOutcome {
         var at = opcodeEnd
         guard at < limit else { return Self.short(at + 1, &i) }
         let modRM = bytes[at]

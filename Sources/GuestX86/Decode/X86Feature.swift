@@ -134,8 +134,10 @@ public struct X86FeatureSet: OptionSet, Sendable {
     /// Every feature there is a row for.
     public static let all = X86FeatureSet(rawValue: 1 << UInt64(X86Feature.allCases.count) - 1)
 
-    /// Membership and its change.
-    @inline(__always) public func contains(_ feature: X86Feature) -> Bool { rawValue >> UInt64(feature.rawValue) & 1 != 0 }
+    /// Whether one feature is in the set.
+    @inline(__always)
+    public func contains(_ feature: X86Feature) -> Bool { rawValue >> UInt64(feature.rawValue) & 1 != 0 }
+
     /// Adds a feature.
     public mutating func insert(_ feature: X86Feature) { rawValue |= 1 << UInt64(feature.rawValue) }
     /// Takes a feature away.

@@ -38,7 +38,8 @@ public struct X86Instruction {
     public var hasModRM = false
     /// 3 means that rm is a register.
     public var mod: UInt8 = 0
-    /// With REX.R / REX.B (or VEX) added: 0…15; segment, MMX and x87 registers 0…7. An opcode register (`Zv`) is in `rm`.
+    /// With REX.R / REX.B (or VEX) added: 0…15; segment, MMX and x87 registers 0…7. An opcode register (`Zv`) is in
+    /// `rm`.
     public var reg: UInt8 = 0
     public var rm: UInt8 = 0
     /// Memory operand: base and index register or -1; scale 0…3. A RIP-relative operand has `isRIPRelative`.
@@ -52,8 +53,8 @@ public struct X86Instruction {
     public var isRIPRelative = false
     /// Sign-extended. For Ob and Ov, which have no ModRM, the whole offset, zero-extended.
     public var displacement: Int64 = 0
-    /// The immediate as its operand code says: Ibs, Iz, Jb, Jz sign-extended to 64 bits; Ib, Iw zero-extended; Iv as wide as
-    /// the operand, sign-extended; for Ap the offset.
+    /// The immediate as its operand code says: Ibs, Iz, Jb, Jz sign-extended to 64 bits; Ib, Iw zero-extended; Iv as
+    /// wide as the operand, sign-extended; for Ap the offset.
     public var immediate: Int64 = 0
     /// A second immediate: the selector of Ap, the level of ENTER, is4 of VEX.
     public var immediate2: Int64 = 0

@@ -1,7 +1,7 @@
 // Operands of a row, in the terms of the manual's opcode maps: where an operand comes from and how wide it is.
 //
-// Spec: Intel SDM Volume 2, A.2; AMD APM Volume 3, A.1. Letters that neither manual has: K a memory operand with a vector
-// of indices, Z a register in the opcode byte; sizes h f e: a half, a quarter, an eighth of a vector.
+// Spec: Intel SDM Volume 2, A.2; AMD APM Volume 3, A.1. Letters that neither manual has: K a memory operand with a
+// vector of indices, Z a register in the opcode byte; sizes h f e: a half, a quarter, an eighth of a vector.
 
 /// One operand of a row. Three bytes to switch over.
 public struct X86Operand: Equatable, Sendable {

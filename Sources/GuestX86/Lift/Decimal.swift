@@ -37,7 +37,11 @@ extension X86State {
         case .aam:
             guard immediate != 0 else { return false }
             finishDecimal(al % immediate, al / immediate, carry: false, adjust: false)
-        case .aad: finishDecimal(al &+ ah &* immediate, 0, carry: false, adjust: false)
+        case .aad:
+            // CF AF OF are those of the addition.
+            let product = ah &* immediate, sum = al &+ product
+            finishDecimal(sum, 0, carry: sum < al, adjust: (al ^ product ^ sum) & 16 != 0,
+                          overflow: (al ^ sum) & (product ^ sum) & 0x80 != 0)
         }
         return true
     }
@@ -62,8 +66,15 @@ extension X86State {
         let adjust = ax & 0xF > 9 || before & EFlags.af != 0
         var value = ax
         if adjust { value = subtract ? ax &- 0x106 : ax &+ 0x106 }
+        // The flags are those of the whole of AX, before the upper digit is cleared.
         let al = UInt8(truncatingIfNeeded: value)
-        finishDecimal(al & 0xF, UInt8(truncatingIfNeeded: value >> 8), carry: adjust, adjust: adjust)
+        setRegister(Self.rax, UInt64(value & 0xFF0F), size: 2)
+        var bits: UInt32 = adjust ? EFlags.cf | EFlags.af : 0
+        if al.nonzeroBitCount & 1 == 0 { bits |= EFlags.pf }
+        if value == 0 { bits |= EFlags.zf }
+        if value & 0x8000 != 0 { bits |= EFlags.sf }
+        if (subtract ? ax & ~value : ~ax & value) & 0x8000 != 0 { bits |= EFlags.of }
+        self[X86Layout.flags] = Self.packed(bits)
         return true
     }
 

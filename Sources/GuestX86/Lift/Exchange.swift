@@ -2,6 +2,7 @@
 //
 // Source: AMD APM volume 3, chapter 3.
 
+import CHost
 import IR
 import Translator
 
@@ -102,4 +103,39 @@ extension Lifter {
     func pair(high: ValueID, low: ValueID) -> ValueID {
         b.or(b.binary(.shiftLeft, high, k(32)), truncated(low, 4))
     }
+}
+
+/// CMPXCHG16B on a linear address.
+let compareExchange16Helper: HelperFunction = { base, address, _, _ in
+    let state = X86State(base)
+    guard address & 15 == 0 else {
+        state.leave(vector: ExceptionVector.generalProtection)
+        return 0
+    }
+    guard let place = GuestAccess(base).writable(address, size: 16) else { return 0 }
+    let expected = (state.register(GPR.rax), state.register(GPR.rdx))
+    let desired = (state.register(GPR.rbx), state.register(GPR.rcx))
+    var old: (UInt64, UInt64) = (0, 0)
+    let failed = withUnsafeBytes(of: expected) { expected in
+        withUnsafeBytes(of: desired) { desired in
+            withUnsafeMutableBytes(of: &old) { old in
+                // SAFETY: three pairs of UInt64 on the stack; the routine survives a fault in a program.
+                guise_cmpxchg16(place.host, expected.assumingMemoryBound(to: UInt64.self).baseAddress,
+                                desired.assumingMemoryBound(to: UInt64.self).baseAddress,
+                                old.assumingMemoryBound(to: UInt64.self).baseAddress)
+            }
+        }
+    }
+    if failed != 0 {
+        GuestAccess(base).leaveFault(guise_last_fault_address(), isWrite: true)
+        return 0
+    }
+    place.noteWrite?()
+    let equal = old == expected
+    if !equal {
+        state.setRegister(GPR.rax, old.0)
+        state.setRegister(GPR.rdx, old.1)
+    }
+    state.setZF(equal)
+    return 0
 }

@@ -84,7 +84,7 @@ extension X86State {
         do throws(X86Fault) { try body(HelperMemory(self)) } catch { leave(error) }
     }
 
-    /// Leaves with a fault of the current instruction.
+    /// Leaves with a fault of the current instruction. A page fault of a machine writes CR2.
     func leave(_ fault: X86Fault) {
         if fault.vector == ExceptionVector.pageFault {
             guard isSystem else {

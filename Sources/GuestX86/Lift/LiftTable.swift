@@ -32,6 +32,7 @@ struct LiftTable {
         FlagOperations.join(self)
         Exchange.join(self)
         Control.join(self)
+        StringInstructions.join(self)
         System.join(self)
         VectorGeneric.join(self)
         SSE.join(self)
@@ -39,6 +40,8 @@ struct LiftTable {
         AVX.join(self)
         AVX2.join(self)
         MMX.join(self)
+        X87.join(self)
+        StateImages.join(self)
     }
 
     func deallocate() {

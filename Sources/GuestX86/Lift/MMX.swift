@@ -11,8 +11,9 @@ enum MMX {
         for name in ["emms", "femms"] as [StaticString] {
             row(name) { l in
                 l.checkPendingX87()
+                // AMD processors clear TOP too.
                 let state = l.b.get(X86Global.x87)
-                l.b.set(X86Global.x87, l.b.and(state, l.k(~(0xFF << 32))))
+                l.b.set(X86Global.x87, l.b.and(state, l.k(~(0xFF << 32 | 7 << 27))))
                 l.isMMX = false
             }
         }
@@ -25,6 +26,7 @@ enum MMX {
         row("movntq") { l in
             l.enterMMX()
             l.writeMMX(0, l.b.get(X86Global.mmx(Int(l.i.reg & 7))))
+            l.finishMMX()
         }
         row("maskmovq") { $0.maskedBytes() }
         for name in ["pi2fd", "pf2id", "pfcmpge", "pfmin", "pfrcp", "pfrsqrt", "pfsub", "pfadd", "pfcmpgt", "pfmax",
@@ -52,16 +54,21 @@ extension Lifter {
         raiseIf(.notEqual, summary, k(0), ExceptionVector.x87)
     }
 
-    /// What every MMX instruction but EMMS does to the x87 registers: all valid, TOP = 0.
+    /// What every MMX instruction begins with.
     mutating func enterMMX() {
+        if !isMMX { checkPendingX87() }
+    }
+
+    /// What every MMX instruction but EMMS does to the x87 registers, once it cannot fault any more: all valid, TOP = 0.
+    mutating func finishMMX() {
         if isMMX { return }
-        checkPendingX87()
         let state = b.and(b.get(X86Global.x87), k(~(7 << 27)))
         b.set(X86Global.x87, b.or(state, k(0xFF << 32)))
         isMMX = true
     }
 
-    func setMMX(_ number: Int, _ value: ValueID) {
+    mutating func setMMX(_ number: Int, _ value: ValueID) {
+        finishMMX()
         b.set(X86Global.mmx(number), value)
         b.set(X86Global.mmxExponent(number), k(0xFFFF))
     }

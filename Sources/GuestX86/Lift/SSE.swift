@@ -44,6 +44,7 @@ enum SSE {
         for name in ["movq", "vmovq"] as [StaticString] { row(name) { $0.moveQuadword() } }
         row("movq2dq") { l in
             l.enterMMX()
+            l.finishMMX()
             l.setVector(Int(l.i.reg), l.b.vectorFromInteger(l.b.get(X86Global.mmx(Int(l.i.rm & 7)))))
         }
         row("movdq2q") { l in
@@ -158,6 +159,7 @@ extension Lifter {
         case (_, .mmx):
             enterMMX()
             write(0, b.truncate(b.get(X86Global.mmx(Int(i.reg & 7))), Self.type(size(0))))
+            finishMMX()
         case (.vector, _): setVector(Int(i.reg), b.vectorFromInteger(read(1)))
         default: write(0, b.vectorToInteger(xmm(Int(i.reg)), Self.type(size(0))))
         }
@@ -167,7 +169,12 @@ extension Lifter {
     mutating func moveQuadword() {
         if operand(0).kind == .mmx || operand(1).kind == .mmx {
             enterMMX()
-            if operand(0).kind == .mmx { setMMX(Int(i.reg & 7), readMMX(1)) } else { writeMMX(0, b.get(X86Global.mmx(Int(i.reg & 7)))) }
+            if operand(0).kind == .mmx {
+                setMMX(Int(i.reg & 7), readMMX(1))
+            } else {
+                writeMMX(0, b.get(X86Global.mmx(Int(i.reg & 7))))
+                finishMMX()
+            }
             return
         }
         if isMemory(0) { return writeVector(0, xmm(Int(i.reg))) }
@@ -180,6 +187,7 @@ extension Lifter {
     mutating func moveMask(_ operation: VectorOperation, _ lanes: Int) {
         if operand(1).kind == .rmMMX {
             enterMMX()
+            finishMMX()
             let mask = b.vector(operation, b.vectorFromInteger(b.get(X86Global.mmx(Int(i.rm & 7)))))
             return setRegister(Int(i.reg), 4, mask)
         }
@@ -218,6 +226,7 @@ extension Lifter {
         switch operand(1).kind {
         case .rmMMX:
             enterMMX()
+            finishMMX()
             let source = b.vectorFromInteger(b.get(X86Global.mmx(Int(i.rm & 7))))
             value = b.vector(operation, source, immediate: UInt8(i.immediate & 3))
         case .rmVector: value = b.vector(operation, xmm(Int(i.rm)), immediate: UInt8(truncatingIfNeeded: i.immediate))
@@ -264,10 +273,12 @@ extension Lifter {
         setVector(Int(i.reg), b.vector(.unpcklpd, low, b.vector(operation, readVector(1, half: 1))))
     }
 
-    /// CVTPI2PS, CVTPI2PD: two integers of an MMX register or memory. The latter leaves MMX state alone for memory.
+    /// CVTPI2PS, CVTPI2PD: two integers of an MMX register or memory; memory leaves the x87 registers alone.
     mutating func fromMMX(_ operation: VectorOperation, _ merge: VectorOperation?) {
-        if !isMemory(1) || merge != nil { enterMMX() }
-        let result = b.vector(operation, b.vectorFromInteger(readMMX(1)))
+        if !isMemory(1) { enterMMX() }
+        let source = readMMX(1)
+        if !isMemory(1) { finishMMX() }
+        let result = b.vector(operation, b.vectorFromInteger(source))
         setVector(Int(i.reg), merge.map { b.vector($0, xmm(Int(i.reg)), result) } ?? result)
     }
 
@@ -275,6 +286,7 @@ extension Lifter {
     mutating func toMMX(_ operation: VectorOperation, _ size: Int) {
         enterMMX()
         var source = readVector(1)
+        finishMMX()
         if size == 8 && !isMemory(1) { source = b.vector(.movsd, zeroVector(), source) }
         setMMX(Int(i.reg & 7), b.vectorToInteger(b.vector(operation, source), .i64))
     }
@@ -291,12 +303,13 @@ extension Lifter {
 
     /// MASKMOVDQU and MASKMOVQ are done byte by byte in a helper.
     mutating func maskedBytes() {
-        let isMMX = operand(0).kind == .mmx
-        if isMMX { enterMMX() }
+        let hasMMX = operand(0).kind == .mmx
+        if hasMMX { enterMMX() }
         let offset = truncated(register(GPR.rdi), Int(i.addressSize))
         let segment = i.segment >= 0 ? Segment(rawValue: Int(i.segment)) ?? .ds : .ds
-        let address = linear(segment, offset, size: isMMX ? 8 : 16, write: true)
-        let kind = (isMMX ? 0x100 : 0) | Int64(i.reg) | Int64(i.rm) << 4
+        let address = linear(segment, offset, size: hasMMX ? 8 : 16, write: true)
+        let kind = (hasMMX ? 0x100 : 0) | Int64(i.reg) | Int64(i.rm) << 4
         call(.maskedStore, value(address), k(kind))
+        if hasMMX { finishMMX() }
     }
 }

@@ -34,11 +34,18 @@ enum SSE4 {
         }
         for name in ["pinsrb", "vpinsrb"] as [StaticString] { row(name) { $0.insertInteger(.pinsrb) } }
         for name in ["pinsrd", "vpinsrd"] as [StaticString] {
-            row(name) { $0.insertInteger($0.size($0.i.isVEX ? 2 : 1) == 8 ? .pinsrq : .pinsrd) }
+            row(name) { l in
+                // VEX.W outside 64-bit code is undefined.
+                if l.i.isVEX && l.i.w && !l.is64 { return l.undefined() }
+                l.insertInteger(l.size(l.i.isVEX ? 2 : 1) == 8 ? .pinsrq : .pinsrd)
+            }
         }
         for name in ["pextrb", "vpextrb"] as [StaticString] { row(name) { $0.extractInteger(.pextrb) } }
         for name in ["pextrd", "vpextrd"] as [StaticString] {
-            row(name) { $0.extractInteger($0.size(0) == 8 ? .pextrq : .pextrd) }
+            row(name) { l in
+                if l.i.isVEX && l.i.w && !l.is64 { return l.undefined() }
+                l.extractInteger(l.size(0) == 8 ? .pextrq : .pextrd)
+            }
         }
         for name in ["extractps", "vextractps"] as [StaticString] { row(name) { $0.extractInteger(.pextrd) } }
         for name in ["pcmpistri", "vpcmpistri"] as [StaticString] {

@@ -79,9 +79,9 @@ extension Lifter {
         let size = size(0), width = Int64(size * 8)
         let amount = count(2, size), old = read(0, write: true), filler = read(1)
         if b.constantValue(amount) == 0 { return write(0, old) }
-        let value: ValueID, out: ValueID
+        let value: ValueID
         if size == 2 {
-            (value, out) = doubleShift16(left: left, old, filler, b.zeroExtend(amount, .i64))
+            value = doubleShift16(left: left, old, filler, b.zeroExtend(amount, .i64))
         } else {
             let opcode: Opcode = left ? .shiftLeft : .shiftRightUnsigned
             let other: Opcode = left ? .shiftRightUnsigned : .shiftLeft
@@ -89,39 +89,40 @@ extension Lifter {
             let rest = b.xor(amount, k(width - 1, size))
             let moved = b.binary(other, b.binary(other, filler, k(1, size)), rest)
             value = b.or(b.binary(opcode, old, amount), moved)
-            let last = left ? b.sub(k(width, size), amount) : b.sub(amount, k(1, size))
-            out = b.and(b.binary(.shiftRightUnsigned, old, last), k(1, size))
         }
         let before = flags
         write(0, value)
-        setFlags(doubleShiftFlags(value, carry: out, amount, size, before, left: left))
+        setFlags(doubleShiftFlags(value, old, amount, size, before, left: left))
     }
 
     /// The 16-bit forms: with counts above 16 the filler comes in a second time.
-    private func doubleShift16(left: Bool, _ old: ValueID, _ filler: ValueID, _ amount: ValueID) -> (ValueID, ValueID) {
+    private func doubleShift16(left: Bool, _ old: ValueID, _ filler: ValueID, _ amount: ValueID) -> ValueID {
         let a = b.zeroExtend(old, .i64), c = b.zeroExtend(filler, .i64)
         let twice = b.or(b.binary(.shiftLeft, c, k(16)), c)
         if left {
             let shifted = b.binary(.shiftLeft, b.or(b.binary(.shiftLeft, a, k(32)), twice), amount)
-            let out = b.and(b.binary(.shiftRightUnsigned, shifted, k(48)), k(1))
-            return (b.truncate(b.binary(.shiftRightUnsigned, shifted, k(32)), .i16), b.truncate(out, .i16))
+            return b.truncate(b.binary(.shiftRightUnsigned, shifted, k(32)), .i16)
         }
         let joined = b.or(b.binary(.shiftLeft, twice, k(16)), a)
-        let out = b.and(b.binary(.shiftRightUnsigned, joined, b.sub(amount, k(1))), k(1))
-        return (b.truncate(b.binary(.shiftRightUnsigned, joined, amount), .i16), b.truncate(out, .i16))
+        return b.truncate(b.binary(.shiftRightUnsigned, joined, amount), .i16)
     }
 
-    /// SF ZF PF of the result, CF the last bit out, AF set; OF as for a shift by one of the last step.
-    private func doubleShiftFlags(_ value: ValueID, carry: ValueID, _ amount: ValueID, _ size: Int, _ before: ValueID,
+    /// SF ZF PF of the result, AF set. SHLD has CF and OF of SHL; SHRD has CF of SHR, and OF when the result's upper bits
+    /// differ.
+    private func doubleShiftFlags(_ value: ValueID, _ old: ValueID, _ amount: ValueID, _ size: Int, _ before: ValueID,
                                   left: Bool) -> ValueID {
         let width = Int64(size * 8)
-        let top = b.and(b.binary(.shiftRightUnsigned, value, k(width - 1, size)), k(1, size))
-        let other = left ? carry : b.and(b.binary(.shiftRightUnsigned, value, k(width - 2, size)), k(1, size))
-        let overflow = b.zeroExtend(b.xor(top, other), .i64)
-        var bits = b.flagsToBits(b.flags(.logic, value))
-        bits = b.or(bits, b.zeroExtend(carry, .i64))
-        bits = b.or(bits, b.binary(.shiftLeft, overflow, k(11)))
+        let single = b.flagsToBits(b.flags(left ? .shiftLeft : .shiftRightUnsigned, old, amount, before: before))
+        var bits = b.and(b.flagsToBits(b.flags(.logic, value)), k(Int64(EFlags.sf | EFlags.zf | EFlags.pf)))
         bits = b.or(bits, k(Int64(EFlags.af)))
+        if left {
+            bits = b.or(bits, b.and(single, k(Int64(EFlags.cf | EFlags.of))))
+        } else {
+            bits = b.or(bits, b.and(single, k(Int64(EFlags.cf))))
+            let differ = b.xor(b.binary(.shiftRightUnsigned, value, k(width - 1, size)),
+                               b.binary(.shiftRightUnsigned, value, k(width - 2, size)))
+            bits = b.or(bits, b.binary(.shiftLeft, b.and(b.zeroExtend(differ, .i64), k(1)), k(11)))
+        }
         if b.constantValue(amount) == nil {
             bits = b.select(b.compare(.equal, amount, k(0, size)), b.flagsToBits(before), bits)
         }

@@ -36,8 +36,8 @@ public enum InstructionTable {
         }
     }
 
-    // SAFETY: filled by `parse` before anybody sees it, never changed or freed afterwards. `index` has `slots` elements:
-    // 0, or the number of a name's first row + 1.
+    // SAFETY: filled by `parse` before anybody sees it, never changed or freed afterwards. `index` has `slots`
+    // elements: 0, or the number of a name's first row + 1.
     private struct Storage: @unchecked Sendable {
         let rows: UnsafeBufferPointer<X86Row>
         let index: UnsafeMutablePointer<UInt16>

@@ -8,7 +8,8 @@
 //     PREFIX   np 66 F3 F2: the mandatory prefix; nr: none or 66, which then is the operand size; absent: any
 //     MAP      0F 0F38 0F3A 0F0F (3DNow!, opcode is the suffix) VEX.0F VEX.0F38 VEX.0F3A; absent: one byte
 //     OPCODE   two hexadecimal digits, or a range 40..4F
-//     /0 … /7  ModRM.reg, one or several     =C1  the whole ModRM byte     /r  there is a ModRM byte although no operand says so
+//     /0 … /7  ModRM.reg, one or several     =C1  the whole ModRM byte
+//     /r  there is a ModRM byte although no operand says so
 //     mem reg  mod ≠ 3, mod = 3         i64 o64  not in 64-bit code, only there
 //     W0 W1 L0 L1  REX.W or VEX.W, VEX.L      B0  REX.B = 0
 // OPERANDS are operand codes (X86Operand) with commas between. TRAITS are words:
@@ -104,7 +105,8 @@ struct RowParser {
         }
         if nextColumn() {
             while let word = word() {
-                precondition(encoding.trait(word.packed), "bad trait in row \(Self.text(name.start, word.start + word.length))")
+                precondition(encoding.trait(word.packed),
+                             "bad trait in row \(Self.text(name.start, word.start + word.length))")
             }
         }
         encoding.finish(operands[0], operands[1], operands[2])
@@ -119,11 +121,12 @@ struct RowParser {
     }
 }
 
-/// The last eight characters of a word, packed as the parser does it. Takes scalars because the compiler folds them to a
-/// constant, and strings not.
+/// The last eight characters of a word, packed as the parser does it. Takes scalars because the compiler folds them
+/// to a constant, and strings not.
 @inline(__always)
-private func letters(_ a: Unicode.Scalar, _ b: Unicode.Scalar = "\0", _ c: Unicode.Scalar = "\0", _ d: Unicode.Scalar = "\0",
-                     _ e: Unicode.Scalar = "\0", _ f: Unicode.Scalar = "\0", _ g: Unicode.Scalar = "\0",
+private func letters(_ a: Unicode.Scalar, _ b: Unicode.Scalar = "\0", _ c: Unicode.Scalar = "\0",
+                     _ d: Unicode.Scalar = "\0", _ e: Unicode.Scalar = "\0",
+                     _ f: Unicode.Scalar = "\0", _ g: Unicode.Scalar = "\0",
                      _ h: Unicode.Scalar = "\0", _ i: Unicode.Scalar = "\0") -> UInt64 {
     @inline(__always) func append(_ value: UInt64, _ scalar: Unicode.Scalar) -> UInt64 {
         scalar.value == 0 ? value : value << 8 | UInt64(scalar.value)
@@ -250,7 +253,8 @@ private struct Encoding {
         case .relative: immediate = operand.size == .byte ? .signedByte : .z
         case .farPointer: immediate = .far
         case .offset: immediate = .offset
-        case .none, .fixedRegister, .one, .fixedSegment, .stringSource, .stringDestination, .fixedVector, .stackTop: break
+        case .none, .fixedRegister, .one, .fixedSegment, .stringSource, .stringDestination, .fixedVector, .stackTop:
+            break
         }
     }
 
@@ -287,14 +291,16 @@ private struct Encoding {
                 flags.remove(.sse)
                 flags.insert(.avx)
             }
-        } else if flags.contains(.sse), !unaligned, Self.isWholeVector(a) || Self.isWholeVector(b) || Self.isWholeVector(c) {
+        } else if flags.contains(.sse), !unaligned,
+                  Self.isWholeVector(a) || Self.isWholeVector(b) || Self.isWholeVector(c) {
             flags.insert(.aligned)
         }
         if (0xD8...0xDF).contains(opcode), map == .oneByte { flags.formUnion([.x87, .modRM]) }
     }
 
     private static func isWholeVector(_ operand: X86Operand) -> Bool {
-        (operand.size == .x || operand.size == .octaword) && (operand.kind == .vectorOrMemory || operand.kind == .memory)
+        (operand.size == .x || operand.size == .octaword)
+            && (operand.kind == .vectorOrMemory || operand.kind == .memory)
     }
 }
 

@@ -171,12 +171,12 @@ extension X86Rows {
     @ pclmulqdq Carry-less multiplication
     pclmulqdq 66 0F3A 44 ; Vx,Wx,Ib
     @ sha SHA
-    sha1nexte np 0F38 C8 ; Vx,Wx
-    sha1msg1 np 0F38 C9 ; Vx,Wx
-    sha1msg2 np 0F38 CA ; Vx,Wx
-    sha256rnds2 np 0F38 CB ; Vx,Wx,XMM0
-    sha256msg1 np 0F38 CC ; Vx,Wx
-    sha256msg2 np 0F38 CD ; Vx,Wx
-    sha1rnds4 np 0F3A CC ; Vx,Wx,Ib
+    sha1nexte np 0F38 C8 ; Vx,Wx ; unaligned
+    sha1msg1 np 0F38 C9 ; Vx,Wx ; unaligned
+    sha1msg2 np 0F38 CA ; Vx,Wx ; unaligned
+    sha256rnds2 np 0F38 CB ; Vx,Wx,XMM0 ; unaligned
+    sha256msg1 np 0F38 CC ; Vx,Wx ; unaligned
+    sha256msg2 np 0F38 CD ; Vx,Wx ; unaligned
+    sha1rnds4 np 0F3A CC ; Vx,Wx,Ib ; unaligned
     """
 }

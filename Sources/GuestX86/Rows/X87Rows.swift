@@ -1,7 +1,7 @@
 // Rows of the x87 escapes D8…DF.
 //
-// Spec: Intel SDM Volume 2, tables A-7 to A-22; AMD APM Volume 3, table A-15. The aliases at unused opcodes are in neither;
-// every processor has them.
+// Spec: Intel SDM Volume 2, tables A-7 to A-22; AMD APM Volume 3, table A-15. The aliases at unused opcodes are in
+// neither; every processor has them.
 
 extension X86Rows {
     static let x87: StaticString = """

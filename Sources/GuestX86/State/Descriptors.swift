@@ -115,6 +115,13 @@ extension X86State {
     /// The GDT of a Linux program: code 32, data, code 64 at 4, 5, 6, three thread-local segments at 12 … 14.
     private func programDescriptor(_ selector: UInt16) -> Descriptor? {
         let raw: UInt64
+        if selector.usesLDT {
+            let table = self[SystemLayout.ldtrBase], offset = Int(selector & ~7)
+            guard let entries = UnsafeRawPointer(bitPattern: UInt(table)),
+                UInt32(offset + 7) <= self[word: SystemLayout.limit(SystemSegment.ldtr)] else { return nil }
+            // SAFETY: in a program LDTR holds the host address of the table LinuxPrograms owns, and its size.
+            return Descriptor(raw: entries.load(fromByteOffset: offset, as: UInt64.self), address: 0, selector: selector)
+        }
         switch selector >> 2 {
         case 4 << 1: raw = Self.flatDescriptor | 0xB << 40 | 1 << 54
         case 5 << 1: raw = Self.flatDescriptor | 0x3 << 40 | 1 << 54

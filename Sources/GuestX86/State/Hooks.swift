@@ -39,7 +39,7 @@ public enum X86Hooks {
 
 /// What a flush forgets.
 public enum TranslationFlush: UInt64, Sendable {
-    /// One page, global or not.
+    /// The page that holds the address, global or not and of whatever size: all of a large page must go.
     case page
     /// All but global pages.
     case nonGlobal

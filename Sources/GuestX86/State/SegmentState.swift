@@ -183,7 +183,8 @@ extension X86State {
         if cr0 & (CR0.ts | CR0.em) != 0 { bits |= Mode.noFPU }
         if cr0 & CR0.ts != 0 { bits |= Mode.noSSE }
         if cr4 & CR4.osfxsr != 0 && cr0 & CR0.em == 0 { bits |= Mode.sse }
-        if cr4 & CR4.osxsave != 0 && xcr0 & XCR0.avx != 0 && cr0 & CR0.pe != 0 { bits |= Mode.avx }
+        let allowsAVX = cr0 & CR0.pe != 0 && flags & EFlags.vm == 0
+        if allowsAVX && cr4 & CR4.osxsave != 0 && xcr0 & XCR0.avx != 0 { bits |= Mode.avx }
         if cpl == 3 && cr0 & CR0.am != 0 && flags & EFlags.ac != 0 { bits |= Mode.alignment }
         return Mode(rawValue: bits)
     }

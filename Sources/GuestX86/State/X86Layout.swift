@@ -29,6 +29,9 @@ public enum X86Layout {
     public static let x87InstructionPointer = x87Control + 8
     public static let x87DataPointer = x87Control + 16
     public static let x87Selectors = x87Control + 24
+    /// UInt64 what control word to opcode will be once a store has succeeded; UInt64 bytes 8 and 9 of the store.
+    public static let x87Next = x87Control + 32
+    public static let x87Wide = x87Control + 40
 
     // MARK: vectors
     /// Lower halves of YMM0…15, 16 bytes each, type v128; then the upper halves. MXCSR is `StateLayout.guestMXCSR`.
@@ -63,5 +66,7 @@ public enum X86Global {
     public static func mmxExponent(_ number: Int) -> Int { 67 + number }
     /// Addresses of the last x87 instruction and its memory operand, i64.
     public static let x87Instruction = 75, x87Data = 76
-    public static let count = 77
+    /// See `X86Layout.x87Next`, i64.
+    public static let x87Next = 77, x87Wide = 78
+    public static let count = 79
 }

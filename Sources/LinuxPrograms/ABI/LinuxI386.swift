@@ -9,7 +9,7 @@ import TranslatedCPU
 import Translator
 
 struct LinuxI386: LinuxABI {
-    func makeArchitecture() -> ProgramArchitecture { X86Program.architecture(is64: false) }
+    func makeArchitecture() -> ProgramArchitecture { .x86(is64: false, model: X86Processor.model) }
     let machine = "i686"
     let platform: String? = "i686"
     let elfMachine: UInt16 = 3
@@ -110,7 +110,7 @@ struct LinuxI386: LinuxABI {
 
     // MARK: thread-local storage
 
-    private func setThreadArea(_ a: CallArguments, _ r: UnsafeMutableRawPointer) -> Int {
+    func setThreadArea(_ a: CallArguments, _ r: UnsafeMutableRawPointer) -> Int {
         guard var wanted = UserDescriptor(at: a.a0) else { return failure(EFAULT) }
         if wanted.entry == .max {
             let entries = X86Selector.tlsFirst...X86Selector.tlsLast

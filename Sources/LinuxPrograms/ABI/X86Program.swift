@@ -17,33 +17,18 @@ enum X86Selector {
     static let code32: UInt16 = 0x23, data: UInt16 = 0x2b, code64: UInt16 = 0x33
     /// First and last GDT entry for thread-local storage.
     static let tlsFirst = 12, tlsLast = 14
-    static let gdtCount = 16
 }
 
 /// A program's part of the state block.
 enum X86Program {
-    /// The thread's GDT, 16 entries of 8 bytes, at the end of the front's space.
-    static let gdt = StateLayout.front + StateLayout.frontSize - X86Selector.gdtCount * 8
     private static let mxcsrInitial: UInt32 = 0x1f80
     private static let controlInitial: UInt16 = 0x37f
     private static let featureBits = XCR0.x87 | XCR0.sse | XCR0.avx
 
-    // Entries 1 to 3 are the kernel's own and 4 to 6 a program's: 32-bit code, data, 64-bit code.
-    private static let fixedEntries: [UInt64] = [
-        0, 0x00cf_9b00_0000_ffff, 0x00af_9b00_0000_ffff, 0x00cf_9300_0000_ffff,
-        0x00cf_fb00_0000_ffff, 0x00cf_f300_0000_ffff, 0x00af_fb00_0000_ffff,
+    /// A program's entries of the GDT: 32-bit code, data, 64-bit code.
+    private static let fixedEntries: [Int: UInt64] = [
+        4: 0x00cf_fb00_0000_ffff, 5: 0x00cf_f300_0000_ffff, 6: 0x00af_fb00_0000_ffff,
     ]
-
-    /// Instructions have at most 15 bytes, units at most 64 instructions.
-    private static let unitBytesMax = 64 * 15
-
-    /// The processor for the engine.
-    static func architecture(is64: Bool) -> ProgramArchitecture {
-        ProgramArchitecture(
-            front: X86Front(features: .all), hasInstructionFence: false, unitBytesMax: unitBytesMax,
-            singleMode: Mode.single
-        ) { start($0, is64: is64, entry: 0, stack: 0) }
-    }
 
     /// Registers as execve leaves them.
     static func start(_ r: UnsafeMutableRawPointer, is64: Bool, entry: UInt64, stack: UInt64) {
@@ -57,9 +42,7 @@ enum X86Program {
         state.xcr0 = featureBits
         state.cpl = 3
         resetFloat(r)
-        for (i, entry) in fixedEntries.enumerated() { setDescriptor(r, i, entry) }
         for i in X86Selector.tlsFirst...X86Selector.tlsLast { setDescriptor(r, i, 0) }
-        moveTables(r)
         _ = loadSegment(r, .cs, is64 ? X86Selector.code64 : X86Selector.code32)
         _ = loadSegment(r, .ss, X86Selector.data)
         for segment in [Segment.ds, .es] { _ = loadSegment(r, segment, is64 ? 0 : X86Selector.data) }
@@ -75,12 +58,6 @@ enum X86Program {
         r.storeBytes(of: controlInitial, toByteOffset: X86Layout.x87Control, as: UInt16.self)
         memset(r + X86Layout.xmm(0), 0, 512)
         r.storeBytes(of: mxcsrInitial, toByteOffset: StateLayout.guestMXCSR, as: UInt32.self)
-    }
-
-    /// Points GDTR at the block's own table; after registers came from another block.
-    static func moveTables(_ r: UnsafeMutableRawPointer) {
-        r.storeBytes(of: UInt64(UInt(bitPattern: r + gdt)), toByteOffset: SystemLayout.gdtrBase, as: UInt64.self)
-        r.storeBytes(of: UInt32(X86Selector.gdtCount * 8 - 1), toByteOffset: SystemLayout.gdtrLimit, as: UInt32.self)
     }
 
     // MARK: registers as a whole
@@ -111,17 +88,18 @@ enum X86Program {
         }
         r.storeBytes(of: UInt32(truncatingIfNeeded: image[next] >> 32), toByteOffset: StateLayout.mode, as: UInt32.self)
         r.storeBytes(of: UInt32(truncatingIfNeeded: image[next]), toByteOffset: StateLayout.guestMXCSR, as: UInt32.self)
-        moveTables(r)
     }
 
     // MARK: descriptors
 
+    /// An entry for thread-local storage, 12 to 14.
     static func descriptor(_ r: UnsafeMutableRawPointer, _ index: Int) -> UInt64 {
-        r.load(fromByteOffset: gdt + 8 * index, as: UInt64.self)
+        r.load(fromByteOffset: SystemLayout.threadDescriptor(index - X86Selector.tlsFirst), as: UInt64.self)
     }
 
+    /// Sets an entry for thread-local storage, 12 to 14.
     static func setDescriptor(_ r: UnsafeMutableRawPointer, _ index: Int, _ value: UInt64) {
-        r.storeBytes(of: value, toByteOffset: gdt + 8 * index, as: UInt64.self)
+        r.storeBytes(of: value, toByteOffset: SystemLayout.threadDescriptor(index - X86Selector.tlsFirst), as: UInt64.self)
     }
 
     /// Makes the process's LDT the thread's; registers that hold its selectors are not renewed.
@@ -135,7 +113,10 @@ enum X86Program {
     /// What a selector names; nil when it lies outside its table.
     private static func lookUp(_ r: UnsafeMutableRawPointer, _ selector: UInt16) -> UInt64? {
         let index = Int(selector >> 3), inLDT = selector & 4 != 0
-        if !inLDT { return index < X86Selector.gdtCount ? descriptor(r, index) : nil }
+        if !inLDT {
+            let isTLS = (X86Selector.tlsFirst...X86Selector.tlsLast).contains(index)
+            return isTLS ? descriptor(r, index) : fixedEntries[index]
+        }
         let limit = r.load(fromByteOffset: SystemLayout.limit(SystemSegment.ldtr), as: UInt32.self)
         let base = r.load(fromByteOffset: SystemLayout.ldtrBase, as: UInt64.self)
         guard base != 0, UInt32(index * 8 + 7) <= limit else { return nil }

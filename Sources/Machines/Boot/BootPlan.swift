@@ -67,7 +67,6 @@ public struct BootPlan: Equatable {
     /// Start-up data stays below this distance, where 32-bit pointers of early code reach.
     static let reach: UInt64 = 2 << 30
     static let pageSize: UInt64 = 4096
-    static let gzipMagic: [UInt8] = [0x1f, 0x8b]
 
     private let ramStart: UInt64
     private let ramSize: UInt64
@@ -106,8 +105,10 @@ public struct BootPlan: Equatable {
 
     private mutating func placeKernel(_ file: BootFiles.File, behindFirmware: Bool) throws -> UInt64 {
         guard !file.bytes.isEmpty else { throw MachineError(file.path, "the file is empty") }
-        if file.bytes.starts(with: Self.gzipMagic) {
-            throw MachineError(file.path, "a gzip-compressed kernel", advice: "unpack it first: gzip -dc FILE > Image")
+        if file.bytes.starts(with: Gzip.magic) {
+            let unpacked = try Gzip.unpack(file, sizeMax: Int(ramSize))
+            guard !unpacked.starts(with: Gzip.magic) else { throw MachineError(file.path, "compressed twice") }
+            return try placeKernel(BootFiles.File(path: file.path, bytes: unpacked), behindFirmware: behindFirmware)
         }
         if ELFImage.matches(file.bytes) { return try place(elf: file, behindFirmware: behindFirmware) }
         if LinuxImage.matches(file.bytes) {

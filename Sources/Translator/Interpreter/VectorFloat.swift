@@ -16,7 +16,8 @@ enum VectorFloat {
         env.denormalsAreZero = mxcsr & 0x40 != 0
         // Flushing needs a masked underflow exception; an unmasked one is raised by exact tiny results too.
         env.flushesToZero = mxcsr & 0x8800 == 0x8800
-        env.reportsExactUnderflow = mxcsr & 0x800 == 0
+        env.trapsUnderflow = mxcsr & 0x800 == 0
+        env.trapsOverflow = mxcsr & 0x400 == 0
         return env
     }
 

@@ -83,6 +83,9 @@ public enum StateLayout {
     /// Jump cache: `jumpCacheCount` × (tag: UInt64, host code: UInt64), indexed by guest address bits 1….
     public static let jumpCache = 8192
     public static let jumpCacheCount = 4096
+    /// What the tag of an empty slot holds: nothing that an address of that slot can be, whatever the salt (which leaves the
+    /// low bits alone).
+    @inline(__always) public static func emptyJumpTag(_ slot: Int) -> UInt64 { slot == jumpCache ? .max : 0 }
     /// Offset of the jump cache entry of a guest address.
     @inline(__always) public static func jumpCacheSlot(_ address: UInt64) -> Int {
         jumpCache + Int(address & UInt64((jumpCacheCount - 1) * 2)) * 8

@@ -323,7 +323,7 @@ public final class TranslationContext {
     }
 
     /// Goes outside without having run anything.
-    @inline(__always) public func depart() { guise_store32(member.inside, 0) }
+    @inline(__always) public func depart() { guise_release32(member.inside, 0) }
 
     /// Lets a link jump straight to a unit, unless it is of another epoch; without a link, remembers the unit in the jump
     /// cache. Only inside.
@@ -399,7 +399,7 @@ public final class TranslationContext {
             exit = PendingExit(link: link, epoch: seen)
             state.storeBytes(of: runtime.cache.links[Int(link)].target, toByteOffset: StateLayout.pc, as: UInt64.self)
         }
-        member.inside.pointee = 0
+        depart()
         return exit
     }
 }

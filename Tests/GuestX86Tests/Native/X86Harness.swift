@@ -6,6 +6,7 @@ import Glibc
 import IR
 import Synchronization
 import Testing
+import TranslatedCPU
 @testable import GuestX86
 @testable import Translator
 
@@ -49,6 +50,9 @@ final class X86Harness {
         try #require(x86_native_install() == 0)
     }
 
+    /// A CPU that runs generated code, and its state block.
+    private var translated: GeneratedX86?
+
     deinit {
         munmap(UnsafeMutableRawPointer(bitPattern: UInt(code)), Self.codeSize)
         munmap(UnsafeMutableRawPointer(bitPattern: UInt(data)), Self.dataSize)
@@ -61,7 +65,7 @@ final class X86Harness {
     private func prepare(_ experiment: X86Case) {
         let int3: Int32 = 0xCC
         memset(codePointer, int3, Self.codeSize)
-        experiment.code.withUnsafeBytes { codePointer.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+        experiment.code.withUnsafeBytes { (codePointer + experiment.offset).copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
         memset(dataPointer, 0, Self.dataSize)
         if !experiment.data.isEmpty {
             experiment.data.withUnsafeBytes { dataPointer.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
@@ -81,7 +85,7 @@ final class X86Harness {
         withUnsafeMutableBytes(of: &native.gpr) { gpr in
             experiment.before.general.withUnsafeBytes { gpr.copyMemory(from: $0) }
         }
-        native.rip = code
+        native.rip = code + UInt64(experiment.offset)
         native.rflags = UInt64(experiment.before.flags)
         native.cs = experiment.is64 ? 0x33 : 0x23
         native.has_ymm = 1
@@ -107,8 +111,8 @@ final class X86Harness {
 
     // MARK: our executors
 
-    private func load(_ experiment: X86Case) {
-        memset(block, 0, StateLayout.size)
+    /// Puts the registers of an experiment into a state block that is otherwise fit to run.
+    private func load(_ experiment: X86Case, _ block: UnsafeMutableRawPointer) {
         let state = X86State(block)
         let before = experiment.before
         for number in 0..<16 { state.setRegister(number, before.general[number]) }
@@ -123,14 +127,14 @@ final class X86Harness {
         let top = Int(before.status >> 11 & 7)
         before.stack.withUnsafeBytes { stack in
             for number in 0..<8 {
-                (block + X86Layout.x87Registers + (number + top & 7) * 16)
+                (block + X86Layout.x87Registers + ((number + top) & 7) * 16)
                     .copyMemory(from: stack.baseAddress! + number * 16, byteCount: 10)
             }
         }
-        state.pc = code
+        state.pc = code + UInt64(experiment.offset)
     }
 
-    private func collect(_ kind: ExitKind) -> X86Outcome {
+    private func collect(_ kind: ExitKind, _ block: UnsafeMutableRawPointer) -> X86Outcome {
         let state = X86State(block)
         var outcome = X86Outcome()
         outcome.registers.general = (0..<16).map(state.register)
@@ -143,19 +147,19 @@ final class X86Harness {
         outcome.registers.tags = block.load(fromByteOffset: X86Layout.x87Tags, as: UInt8.self)
         let top = Int(outcome.registers.status >> 11 & 7)
         for number in 0..<8 {
-            let source = block + X86Layout.x87Registers + (number + top & 7) * 16
+            let source = block + X86Layout.x87Registers + ((number + top) & 7) * 16
             outcome.registers.stack.withUnsafeMutableBytes {
                 ($0.baseAddress! + number * 16).copyMemory(from: source, byteCount: 10)
             }
         }
         outcome.pc = state.pc
-        describe(kind, &outcome)
+        describe(kind, &outcome, block)
         outcome.data = collectData()
         return outcome
     }
 
     /// The exception an exit stands for.
-    private func describe(_ kind: ExitKind, _ outcome: inout X86Outcome) {
+    private func describe(_ kind: ExitKind, _ outcome: inout X86Outcome, _ block: UnsafeMutableRawPointer) {
         let address = block.load(fromByteOffset: StateLayout.exitAddress, as: UInt64.self)
         if let vector = kind.exceptionVector {
             outcome.vector = vector
@@ -180,12 +184,13 @@ final class X86Harness {
     private func run(_ experiment: X86Case, unitLimit: Int, _ run: (Unit, UnsafeMutableRawPointer) throws -> ExitKind) rethrows
         -> X86Outcome {
         prepare(experiment)
-        load(experiment)
+        memset(block, 0, StateLayout.size)
+        load(experiment, block)
         let state = X86State(block)
         for _ in 0..<10_000 {
             let start = state.pc, mode = state.mode.rawValue
             guard start >= code, start < code + UInt64(Self.codeSize) else {
-                var outcome = collect(.none)
+                var outcome = collect(.none, block)
                 outcome.vector = Self.pageFault
                 outcome.address = start
                 return outcome
@@ -196,9 +201,9 @@ final class X86Harness {
             block.storeBytes(of: 0, toByteOffset: StateLayout.helperExit, as: UInt32.self)
             let kind = try run(builder.unit, block)
             block.storeBytes(of: 0, toByteOffset: StateLayout.helperExit, as: UInt32.self)
-            if kind != .lookup, kind != .link, kind != .none { return collect(kind) }
+            if kind != .lookup, kind != .link, kind != .none { return collect(kind, block) }
         }
-        return collect(.none)
+        return collect(.none, block)
     }
 
     func interpreted(_ experiment: X86Case, unitLimit: Int = 64, eliminatesDeadCode: Bool = false) -> X86Outcome {
@@ -208,13 +213,37 @@ final class X86Harness {
         }
     }
 
+    /// Runs generated code.
+    /// - Parameter registersInMemory: the oracle mode of the generator; the choice of the first call stays.
+    func generated(_ experiment: X86Case, registersInMemory: Bool = false) throws -> X86Outcome {
+        if translated == nil {
+            translated = try GeneratedX86(front: front, code: code, size: Self.codeSize, registersInMemory: registersInMemory)
+        }
+        guard let translated else { preconditionFailure("just made") }
+        prepare(experiment)
+        let registers = translated.cpu.registers
+        load(experiment, registers)
+        switch translated.run() {
+        case let .exception(vector, errorCode):
+            registers.storeBytes(of: errorCode, toByteOffset: StateLayout.exitAddress, as: UInt64.self)
+            return collect(.exception(vector), registers)
+        case let .memoryFault(address, access):
+            registers.storeBytes(of: address, toByteOffset: StateLayout.exitAddress, as: UInt64.self)
+            registers.storeBytes(of: access.rawValue, toByteOffset: StateLayout.exitAccess, as: UInt32.self)
+            return collect(.memoryFault, registers)
+        case .misaligned: return collect(.misaligned, registers)
+        default: return collect(.none, registers)
+        }
+    }
+
     /// The IR of the first unit, for messages.
     func text(_ experiment: X86Case) -> String {
         prepare(experiment)
         let mode = (experiment.is64 ? Mode.program64 : .program32).rawValue
-        builder.begin(start: code, mode: mode, rounding: .nearestEven)
-        _ = front.lift(builder, start: code, mode: mode, code: UnsafeRawPointer(codePointer), available: Self.codeSize,
-                       limit: 64)
+        let start = code + UInt64(experiment.offset)
+        builder.begin(start: start, mode: mode, rounding: .nearestEven)
+        _ = front.lift(builder, start: start, mode: mode, code: UnsafeRawPointer(codePointer + experiment.offset),
+                       available: Self.codeSize - experiment.offset, limit: 64)
         return Printer.print(builder.unit, globals: front.globals)
     }
 }

@@ -84,6 +84,25 @@
     } while (0)
 #endif
 
+// sigaction as the kernel has it; programs for x86_64 must bring the code that returns from a handler.
+struct kernel_sigaction {
+    void *handler;
+    unsigned long flags;
+#ifndef __riscv
+    void *restorer;
+#endif
+    uint64_t mask __attribute__((packed, aligned(4)));
+};
+#ifdef __x86_64__
+__asm__(".text\nprobe_restorer: mov $15, %eax\nsyscall\n");
+extern char probe_restorer[];
+#define RESTORER_FLAG 0x04000000
+#define RESTORER .restorer = probe_restorer
+#else
+#define RESTORER_FLAG 0
+#define RESTORER
+#endif
+
 static int failures;
 #define CHECK(name, condition)                                                                                        \
     do {                                                                                                              \

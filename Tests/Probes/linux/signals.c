@@ -102,7 +102,7 @@ int main(void) {
     // every real-time signal number, glibc's own two too
     int all = 1;
     for (int s = 32; s <= 64; s++) {
-        struct { void *h; unsigned long f; unsigned long m; } ka = {handler, SA_SIGINFO, 0};
+        struct kernel_sigaction ka = {.handler = handler, .flags = SA_SIGINFO | RESTORER_FLAG, RESTORER};
         if (syscall(SYS_rt_sigaction, s, &ka, 0, 8)) all = 0;
         int before = count;
         syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), s);
