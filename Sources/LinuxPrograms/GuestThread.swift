@@ -42,11 +42,8 @@ final class GuestThread {
         self.actions = actions
         registers = cpu.registers
         abi = process.abi
-<<<<<<< HEAD
         calls = abi.calls
-=======
         watchesWrites = !process.engine.architecture.hasInstructionFence
->>>>>>> programs
         state = .allocate(capacity: 1)
         memset(state, 0, MemoryLayout<guise_thread>.size)
         let informationSize = (GuestThread.signalCount + 1) * 128
