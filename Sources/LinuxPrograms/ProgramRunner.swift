@@ -35,13 +35,6 @@ public enum ProgramRunner {
             throw ProgramStartError(status: status, description: "\(program): \(explain(why.errno))")
         case .success(let found): resolved = found
         }
-        if resolved.isHost {
-            let strings = environment.map { Array($0.utf8) }
-            let r = withCStrings(resolved.arguments) { argv in
-                withCStrings(strings) { envp in withCPath(resolved.path) { hostCall(.execve, $0, argv, envp) } }
-            }
-            throw ProgramStartError(status: ProgramStatus.cannotExecute, description: "\(program): \(explain(Int32(-r)))")
-        }
         let host = readLink("/proc/self/fd/\(resolved.file)") ?? ""
         let continuation = Continuation(
             file: resolved.file, path: resolved.path, executable: paths.guestName(Array(host.utf8)), options: options)
