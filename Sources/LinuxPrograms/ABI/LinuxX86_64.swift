@@ -13,7 +13,7 @@ struct LinuxX86_64: LinuxABI {
     let machine = "x86_64"
     let platform: String? = "x86_64"
     let elfMachine: UInt16 = 62
-    /// sizeof(struct rt_sigframe) and the XSAVE image with its alignment, as the kernel computes AT_MINSIGSTKSZ.
+    /// More than a frame needs: MINSIGSTKSZ, which older programs were compiled with.
     let minimumSignalStack: UInt64 = 2048
     let calls = LinuxX86_64.table
     let crossRoot = "/usr/x86_64-linux-gnu"
@@ -106,7 +106,8 @@ struct LinuxX86_64: LinuxABI {
     func architectureCall(_ call: SystemCall, _ a: CallArguments, _ thread: GuestThread) -> Int? {
         switch call {
         case .arch_prctl: archPrctl(a, thread.registers)
-        case .modify_ldt: thread.modifyLDT(a)
+        // Its result is an int that the kernel does not extend.
+        case .modify_ldt: Int(UInt32(truncatingIfNeeded: thread.modifyLDT(a)))
         default: nil
         }
     }
