@@ -18,11 +18,15 @@ public struct CPURequest {
         let logTopics: [String]
     }
 
+    /// Its number, from 0, and how many the machine has.
     public let hartID: Int
     public let hartCount: Int
+    /// Which executor was asked for.
     public let engine: EngineChoice
+    /// The same for all of a machine.
     public let ram: GuestRAM
     public let bus: Bus
+    /// Time.
     public let services: HartServices
     /// Whether an ECALL from S-mode leaves `run` as `.environmentCall`, instead of trapping into M-mode.
     public let suppliesSBI: Bool

@@ -183,13 +183,17 @@ public final class X86MachineCPU: MachineCPU, InterruptTarget, @unchecked Sendab
         case .lookup, .link, .codeChanged: break
         case .misaligned:
             // AMD's misaligned vector accesses raise #GP; what CR0.AM forbids is another exception.
-            let isChecked = GuestX86.Mode(rawValue: mode).has(GuestX86.Mode.alignment)
+            let isChecked = exitAccess & 4 == 0
+            state.storeBytes(of: 0, toByteOffset: StateLayout.exitAddress, as: UInt64.self)
             fault(X86Fault(vector: isChecked ? ExceptionVector.alignment : ExceptionVector.generalProtection))
         case .illegalInstruction: fault(.invalidOpcode)
         case .breakpoint: fault(X86Fault(vector: ExceptionVector.breakpoint))
         default:
             guard let vector = kind.exceptionVector else { break }
-            fault(X86Fault(vector: UInt8(vector), errorCode: UInt32(truncatingIfNeeded: exitAddress), address: x86.cr2))
+            let errorCode = UInt32(truncatingIfNeeded: exitAddress)
+            // Exceptions that units raise themselves leave the word alone and mean 0.
+            state.storeBytes(of: 0, toByteOffset: StateLayout.exitAddress, as: UInt64.self)
+            fault(X86Fault(vector: UInt8(vector), errorCode: errorCode, address: x86.cr2))
         }
         return x86.activity == .running ? nil : takeEvents()
     }

@@ -38,7 +38,7 @@ import Testing
         var cases = IntegerCases(harness, is64: is64, seed: 4)
         let run = { (experiment: X86Case, _: Int) in try harness.generated(experiment, registersInMemory: registersInMemory) }
         try cases.run(Self.rows, Self.repetitions, run)
-        for _ in 0..<Self.repetitions * 40 {
+        for _ in 0..<Self.repetitions * 25 {
             try cases.compare(cases.stringExperiment(), "string", run)
             try cases.compare(cases.controlExperiment(), "control", run)
         }
@@ -47,7 +47,7 @@ import Testing
     @Test(arguments: [true, false]) func `strings go as on the processor`(is64: Bool) throws {
         let harness = try X86Harness()
         var cases = IntegerCases(harness, is64: is64, seed: 2)
-        for _ in 0..<Self.repetitions * 40 {
+        for _ in 0..<Self.repetitions * 25 {
             try cases.compare(cases.stringExperiment(), "string") { harness.interpreted($0, eliminatesDeadCode: $1 & 1 == 1) }
         }
     }
@@ -55,7 +55,7 @@ import Testing
     @Test(arguments: [true, false]) func `control goes where it does on the processor`(is64: Bool) throws {
         let harness = try X86Harness()
         var cases = IntegerCases(harness, is64: is64, seed: 3)
-        for _ in 0..<Self.repetitions * 40 {
+        for _ in 0..<Self.repetitions * 25 {
             try cases.compare(cases.controlExperiment(), "control") { harness.interpreted($0, eliminatesDeadCode: $1 & 1 == 1) }
         }
     }

@@ -15,7 +15,8 @@ import Testing
         p.store(13 * 4, UInt32(0x2000_0456))
         p.state.deliver(.fault(X86Fault(vector: 13, errorCode: 8)))
         #expect(p.state.pc == 0x20456 && p.state.register(X86State.rsp) == 0x1_0000_0FFA)
-        #expect(p.load(0xFFA, UInt16.self) == 0x20 && p.load(0xFFC, UInt16.self) == 0x100 && p.load(0xFFE, UInt16.self) == 0x303)
+        #expect(p.load(0xFFA, UInt16.self) == 0x20 && p.load(0xFFC, UInt16.self) == 0x100
+                && p.load(0xFFE, UInt16.self) == 0x303)
         #expect(p.state.eflags == EFlags.cf | 2)
         try p.state.interruptReturn(size: 2, next: 0)
         #expect(p.state.pc == 0x1020 && p.state.eflags == 0x303)
@@ -48,8 +49,11 @@ import Testing
         p.setGate(0x40, Processor.gate(Processor.code0, 0x9000, type: 14))
         p.state.deliver(.interrupt(0x40))
         #expect(p.state.cpl == 0 && p.state.register(X86State.rsp) == Processor.stack0 - 20)
-        let expected: [UInt32] = [UInt32(Processor.code), UInt32(Processor.code3), 0x202, UInt32(Processor.stack3), UInt32(Processor.data3)]
-        for (index, value) in expected.enumerated() { #expect(p.load(Processor.stack0 - 20 + UInt64(index) * 4) == value) }
+        let expected: [UInt32] =
+            [UInt32(Processor.code), UInt32(Processor.code3), 0x202, UInt32(Processor.stack3), UInt32(Processor.data3)]
+        for (index, value) in expected.enumerated() {
+            #expect(p.load(Processor.stack0 - 20 + UInt64(index) * 4) == value)
+        }
         try p.state.interruptReturn(size: 4, next: 0)
         #expect(p.state.cpl == 3 && p.state.rip == Processor.code && p.state.register(X86State.rsp) == Processor.stack3)
     }
@@ -90,15 +94,19 @@ import Testing
         #expect(p.state.cr2 == 0xFFFF_8000_1234_5678 && p.state.pc == 0xFFFF_8000_0000_2000)
         let pointer = p.state.register(X86State.rsp)
         #expect(pointer == 0x2_2220 - 48)
-        let expected: [UInt64] = [2, Processor.code, UInt64(Processor.code64), UInt64(EFlags.rf | 2), 0x1_FFF3, UInt64(Processor.data0)]
-        for (index, value) in expected.enumerated() { #expect(p.load(pointer + UInt64(index) * 8) == value, "\(index)") }
+        let expected: [UInt64] =
+            [2, Processor.code, UInt64(Processor.code64), UInt64(EFlags.rf | 2), 0x1_FFF3, UInt64(Processor.data0)]
+        for (index, value) in expected.enumerated() {
+            #expect(p.load(pointer + UInt64(index) * 8) == value, "\(index)")
+        }
         // The same ring keeps SS; from ring 3 it becomes null.
         #expect(p.state.selector(2) == Processor.data0)
         let user = try Processor()
         try user.enterLong(ring: 3)
         user.setLongGate(0x40, Processor.code64, 0x9000)
         user.state.deliver(.interrupt(0x40))
-        #expect(user.state.selector(2) == 0 && user.state.register(X86State.rsp) == Processor.stack0 - 40 && user.state.cpl == 0)
+        #expect(user.state.selector(2) == 0 && user.state.register(X86State.rsp) == Processor.stack0 - 40
+                && user.state.cpl == 0)
         try user.state.interruptReturn(size: 8, next: 0)
         #expect(user.state.cpl == 3 && user.state.pc == Processor.code)
     }
@@ -118,7 +126,8 @@ import Testing
         try p.enterProtected()
         for vector in 0..<32 {
             // A gate of its own for each vector; the first one's is not present.
-            p.setGate(vector, Processor.gate(Processor.code0, 0x9000 + UInt64(vector), type: 14, present: vector != Int(first)))
+            p.setGate(vector, Processor.gate(Processor.code0, 0x9000 + UInt64(vector), type: 14,
+                                             present: vector != Int(first)))
         }
         p.setGate(0x40, Processor.gate(Processor.code0, 0, type: 14, present: false))
         if first == second { p.setGate(8, Processor.gate(Processor.code0, 0x9008, type: 14)) }
@@ -176,7 +185,8 @@ import Testing
         p.state.send(EventLine.startup, vector: 0x99)
         #expect(p.state.mayWake && p.state.takeEvent() == .startUp(0x99))
         p.state.startUp(0x99)
-        #expect(p.state.pc == 0x99000 && p.state.rip == 0 && p.state.selector(1) == 0x9900 && p.state.activity == .running)
+        #expect(p.state.pc == 0x99000 && p.state.rip == 0 && p.state.selector(1) == 0x9900
+                && p.state.activity == .running)
         // A second one is ignored.
         p.state.send(EventLine.startup, vector: 0x10)
         #expect(p.state.takeEvent() == nil && p.state.takeEvent() == nil)
@@ -269,6 +279,7 @@ import Testing
         #expect(p.fault { state throws(X86Fault) in _ = try state.readDebug(4) } == .invalidOpcode)
         try p.state.writeDebug(7, DebugBits.generalDetect)
         #expect(p.fault { state throws(X86Fault) in _ = try state.readDebug(0) }?.vector == 1)
-        #expect(p.state[SystemLayout.dr6] & UInt64(DebugBits.bd) != 0 && p.state[SystemLayout.dr7] & DebugBits.generalDetect == 0)
+        #expect(p.state[SystemLayout.dr6] & UInt64(DebugBits.bd) != 0
+                && p.state[SystemLayout.dr7] & DebugBits.generalDetect == 0)
     }
 }

@@ -99,12 +99,14 @@ private enum Paging: CaseIterable { case twoLevels, pae, fourLevels, fiveLevels 
                             }
                             if !allowed { expected = base | 1 }
                         }
-                        let fault = p.fault { state throws(X86Fault) in _ = try state.translate(Self.linear, access, privilege) }
+                        let fault = p.fault { state throws(X86Fault) in
+                            _ = try state.translate(Self.linear, access, privilege)
+                        }
                         let whole = expected.map { X86Fault(vector: 14, errorCode: $0, address: Self.linear) }
                         let after: UInt64 = paging == .twoLevels ? UInt64(p.load(above, UInt32.self)) : p.load(above)
                         let marks: UInt64 = expected != nil ? 0 : access == .write ? 0x60 : 0x20
                         guard fault != whole || after & 0x60 != marks else { continue }
-                        Issue.record("\(paging) \(bits) \(control) \(privilege) \(access): \(String(describing: fault))")
+                        Issue.record("\(paging) \(bits) \(control) \(privilege) \(access): \(fault as Any)")
                     }
                 }
             }
@@ -163,7 +165,8 @@ private enum Paging: CaseIterable { case twoLevels, pae, fourLevels, fiveLevels 
     func `reserved bits of long mode`(_ row: Int) throws {
         let (level, bits, isReserved) = Self.reserved[row]
         let p = try processor(.fourLevels, leaf: 7)
-        let indices = [Self.linear >> 12 & 511, Self.linear >> 21 & 511, Self.linear >> 30 & 511, Self.linear >> 39 & 511]
+        let indices = [Self.linear >> 12 & 511, Self.linear >> 21 & 511, Self.linear >> 30 & 511,
+                       Self.linear >> 39 & 511]
         let location = Self.tables + UInt64(4 - level) * 0x1000 + indices[level - 1] * 8
         let isLarge = bits & 0x80 != 0 && level > 1
         p.store(location, (isLarge ? 0 : p.load(location, UInt64.self)) | 7 | bits)
@@ -173,7 +176,8 @@ private enum Paging: CaseIterable { case twoLevels, pae, fourLevels, fiveLevels 
 
     @Test func `directory pointers are checked when they are loaded`() throws {
         let p = try Processor()
-        for (value, isGood) in [(UInt64(1), true), (0x1E6, true), (3, false), (0x21, false), (0x101, false), (0x11, true),
+        for (value, isGood) in [(UInt64(1), true), (0x1E6, true), (3, false), (0x21, false), (0x101, false),
+                                (0x11, true),
                                 (1 << 48 | 1, false), (1 << 63 | 1, false)] {
             p.store(0x1000, value)
             let fault = p.fault { state throws(X86Fault) in try state.loadDirectoryPointers(0x1000) }
@@ -189,7 +193,8 @@ private enum Paging: CaseIterable { case twoLevels, pae, fourLevels, fiveLevels 
         #expect(p.load(Self.page + 0xFFD, UInt16.self) == 0)
         p.store(leafLocation(.fourLevels) + 8, Self.page + 0x3000 | 7)
         try p.state.writeLinear(0x40_3FFD, 8, 0x8877_6655_4433_2211, .user)
-        #expect(p.load(Self.page + 0xFFD, UInt16.self) == 0x2211 && p.load(Self.page + 0x3000, UInt32.self) == 0x7766_5544)
+        #expect(p.load(Self.page + 0xFFD, UInt16.self) == 0x2211
+                && p.load(Self.page + 0x3000, UInt32.self) == 0x7766_5544)
         #expect(try p.state.readLinear(0x40_3FFD, 8, .user) == 0x8877_6655_4433_2211)
     }
 

@@ -19,7 +19,9 @@ final class Processor {
         state = X86State(block)
         block.storeBytes(of: ram, toByteOffset: StateLayout.context, as: UnsafeMutableRawPointer.self)
         state.physicalPointer = { state, address, length, _ in
-            guard address <= UInt64(Processor.ramSize), length <= UInt64(Processor.ramSize) - address else { return nil }
+            guard address <= UInt64(Processor.ramSize), length <= UInt64(Processor.ramSize) - address else {
+                return nil
+            }
             return state.load(fromByteOffset: StateLayout.context, as: UnsafeMutableRawPointer.self) + Int(address)
         }
         state.install(model)
@@ -33,8 +35,12 @@ final class Processor {
 
     // MARK: memory
 
-    func load<T: FixedWidthInteger>(_ address: UInt64, _: T.Type = T.self) -> T { (ram + Int(address)).loadUnaligned(as: T.self) }
-    func store<T: FixedWidthInteger>(_ address: UInt64, _ value: T) { (ram + Int(address)).storeBytes(of: value, as: T.self) }
+    func load<T: FixedWidthInteger>(_ address: UInt64, _: T.Type = T.self) -> T {
+        (ram + Int(address)).loadUnaligned(as: T.self)
+    }
+    func store<T: FixedWidthInteger>(_ address: UInt64, _ value: T) {
+        (ram + Int(address)).storeBytes(of: value, as: T.self)
+    }
 
     // MARK: places
 
@@ -47,7 +53,8 @@ final class Processor {
     static let code16: UInt16 = 0x50, data16: UInt16 = 0x58, code64User: UInt16 = 0x63, conforming: UInt16 = 0x68
 
     /// A segment or system descriptor. `type` with the S bit (0x10); `flags`: 8 G, 4 D/B, 2 L, 1 AVL.
-    static func descriptor(base: UInt64 = 0, limit: UInt64 = 0xF_FFFF, type: UInt64, dpl: UInt64 = 0, present: Bool = true,
+    static func descriptor(base: UInt64 = 0, limit: UInt64 = 0xF_FFFF, type: UInt64, dpl: UInt64 = 0,
+                           present: Bool = true,
                            flags: UInt64 = 0xC) -> UInt64 {
         let access = type | dpl << 5 | (present ? 0x80 : 0)
         return limit & 0xFFFF | (base & 0xFF_FFFF) << 16 | access << 40 | (limit >> 16 & 15) << 48 | flags << 52
@@ -71,7 +78,8 @@ final class Processor {
 
     func setGate(_ vector: Int, _ value: UInt64) { store(Self.idt + UInt64(vector) * 8, value) }
 
-    func setLongGate(_ vector: Int, _ selector: UInt16, _ offset: UInt64, type: UInt64 = 14, dpl: UInt64 = 0, ist: UInt64 = 0) {
+    func setLongGate(_ vector: Int, _ selector: UInt16, _ offset: UInt64, type: UInt64 = 14, dpl: UInt64 = 0,
+                     ist: UInt64 = 0) {
         store(Self.idt + UInt64(vector) * 16, Self.gate(selector, offset, type: type, dpl: dpl, count: ist))
         store(Self.idt + UInt64(vector) * 16 + 8, offset >> 32)
     }
@@ -108,7 +116,9 @@ final class Processor {
     }
 
     private func enterRing3() throws {
-        for value in [UInt32(Self.data3), UInt32(Self.stack3), 0x202, UInt32(Self.code3), UInt32(Self.code)] { push32(value) }
+        for value in [UInt32(Self.data3), UInt32(Self.stack3), 0x202, UInt32(Self.code3), UInt32(Self.code)] {
+            push32(value)
+        }
         try state.interruptReturn(size: 4, next: 0)
     }
 

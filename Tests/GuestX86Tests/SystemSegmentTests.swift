@@ -28,7 +28,8 @@ import Testing
                         }
                         let before = p.image
                         let fault = p.fault { state throws(X86Fault) in try state.loadSegment(3, selector) }
-                        let isRight = fault == nil ? p.state.selector(3) == selector && p.descriptor(Self.slot) >> 40 & 1 == 1
+                        let isRight = fault == nil ? p.state.selector(3) == selector
+                            && p.descriptor(Self.slot) >> 40 & 1 == 1
                             : p.image == before
                         if fault != expected || !isRight { Issue.record("DS type \(type) dpl \(dpl) rpl \(rpl)") }
                         // SS wants more.
@@ -51,7 +52,8 @@ import Testing
         let p = try Processor()
         try p.enterProtected()
         try p.state.loadSegment(3, 3)
-        #expect(p.fault { state throws(X86Fault) in _ = try state.checkSegment(3, offset: 0, size: 1, .read) } == .generalProtection)
+        #expect(p.fault { state throws(X86Fault) in _ = try state.checkSegment(3, offset: 0, size: 1, .read) }
+                == .generalProtection)
         #expect(p.fault { state throws(X86Fault) in try state.loadSegment(2, 0) } == .generalProtection)
         let long = try Processor()
         try long.enterLong()
@@ -83,7 +85,8 @@ import Testing
         (0xFFF, 0x16, true, 0xFFFF, 2, true, true), (0xFFF, 0x16, true, 0xFFFF_FFFE, 4, true, false),
         (0xFFF, 0x14, true, 0x2000, 4, true, false), (.max, 0x16, true, 0xFFFF_FFFF, 1, false, false),
         // Code: never written, read when readable.
-        (.max, 0x1A, true, 0, 4, false, true), (.max, 0x1A, true, 0, 4, true, false), (.max, 0x18, true, 0, 4, false, false),
+        (.max, 0x1A, true, 0, 4, false, true), (.max, 0x1A, true, 0, 4, true, false),
+            (.max, 0x18, true, 0, 4, false, false),
         (0xFFF, 0x1E, true, 0xFFF, 1, false, true), (0xFFF, 0x1E, true, 0x1000, 1, false, false),
     ]
 
@@ -94,7 +97,8 @@ import Testing
         try p.enterProtected()
         let attributes = type | SegmentAttributes.present | (isBig ? SegmentAttributes.big : 0)
         for segment in [3, 2] {
-            p.state.setSegment(segment, SegmentCache(selector: 8, attributes: attributes, limit: limit, base: 0x1_0000_0000 - 0x100))
+            p.state.setSegment(segment,
+                SegmentCache(selector: 8, attributes: attributes, limit: limit, base: 0x1_0000_0000 - 0x100))
             var address: UInt64 = 0
             let fault = p.fault { state throws(X86Fault) in
                 address = try state.checkSegment(segment, offset: offset, size: size, isWrite ? .write : .read)
@@ -109,7 +113,9 @@ import Testing
         try p.enterLong()
         p.state[X86Layout.segmentBase(4)] = 0x7FFF_FFFF_0000
         func check(_ segment: Int, _ offset: UInt64, _ size: UInt64 = 8) -> X86Fault? {
-            p.fault { state throws(X86Fault) in _ = try state.checkSegment(segment, offset: offset, size: size, .write) }
+            p.fault { state throws(X86Fault) in
+                _ = try state.checkSegment(segment, offset: offset, size: size, .write)
+            }
         }
         #expect(check(3, 0x7FFF_FFFF_FFF8) == nil && check(3, 0x7FFF_FFFF_FFF9) == .generalProtection)
         #expect(check(2, 0x8000_0000_0000) == .stack && check(3, 0xFFFF_8000_0000_0000) == nil)
@@ -120,7 +126,8 @@ import Testing
         let p = try Processor()
         try p.state.loadSegment(3, 0x1234)
         #expect(p.state.segment(.ds).base == 0x12340 && p.state.segment(.ds).limit == 0xFFFF)
-        #expect(p.fault { state throws(X86Fault) in _ = try state.checkSegment(3, offset: 0xFFFF, size: 2, .read) } == .generalProtection)
+        #expect(p.fault { state throws(X86Fault) in _ = try state.checkSegment(3, offset: 0xFFFF, size: 2, .read) }
+                == .generalProtection)
         // Limits of protected mode stay: unreal mode.
         p.state.setSegment(.ds, SegmentCache(attributes: 0x93, limit: .max, base: 0))
         try p.state.loadSegment(3, 0x10)
@@ -154,15 +161,18 @@ import Testing
     @Test func `LLDT and LTR check what they load`() throws {
         let p = try Processor()
         try p.enterProtected()
-        for (selector, expected) in [(UInt16(0x08), selectorFault(13, 0x08)), (0x44, selectorFault(13, 0x44)), (0xFFF8, selectorFault(13, 0xFFF8))] {
+        for (selector, expected) in [(UInt16(0x08), selectorFault(13, 0x08)), (0x44, selectorFault(13, 0x44)),
+                                     (0xFFF8, selectorFault(13, 0xFFF8))] {
             #expect(p.fault { state throws(X86Fault) in try state.loadLDT(selector) } == expected)
             #expect(p.fault { state throws(X86Fault) in try state.loadTaskRegister(selector) } == expected)
         }
         #expect(p.fault { state throws(X86Fault) in try state.loadTaskRegister(0) } == .generalProtection)
         // The first LTR has made it busy.
-        #expect(p.fault { state throws(X86Fault) in try state.loadTaskRegister(Processor.tssSelector) } == selectorFault(13, 0x30))
+        #expect(p.fault { state throws(X86Fault) in try state.loadTaskRegister(Processor.tssSelector) }
+                == selectorFault(13, 0x30))
         p.setDescriptor(Self.slot, Processor.descriptor(type: 9, present: false))
-        #expect(p.fault { state throws(X86Fault) in try state.loadTaskRegister(Self.slot) } == selectorFault(11, Self.slot))
+        #expect(p.fault { state throws(X86Fault) in try state.loadTaskRegister(Self.slot) }
+                == selectorFault(11, Self.slot))
         let long = try Processor()
         try long.enterLong()
         long.store(Processor.gdt + 0x40, Processor.descriptor(base: 0x1234, limit: 0xFFF, type: 2, flags: 0))

@@ -10,18 +10,24 @@ import Testing
     private func processor(is32: Bool = true) throws -> Processor {
         let p = try Processor()
         try p.enterProtected()
-        p.setDescriptor(Self.task, Processor.descriptor(base: Self.base, limit: is32 ? 0x67 : 0x2B, type: is32 ? 9 : 1, flags: 0))
+        p.setDescriptor(Self.task,
+                        Processor.descriptor(base: Self.base, limit: is32 ? 0x67 : 0x2B, type: is32 ? 9 : 1, flags: 0))
         if is32 {
-            for (offset, value) in [(UInt64(0x20), UInt32(0xA000)), (0x24, 0x202), (0x28, 1), (0x2C, 2), (0x30, 3), (0x34, 4),
-                                    (0x38, UInt32(Self.stack)), (0x3C, 6), (0x40, 7), (0x44, 8), (0x48, UInt32(Processor.data0)),
-                                    (0x4C, UInt32(Processor.code0)), (0x50, UInt32(Processor.data0)), (0x54, UInt32(Processor.data0)),
+            for (offset, value) in [(UInt64(0x20), UInt32(0xA000)), (0x24, 0x202), (0x28, 1), (0x2C, 2), (0x30, 3),
+                                    (0x34, 4),
+                                    (0x38, UInt32(Self.stack)), (0x3C, 6), (0x40, 7), (0x44, 8),
+                                        (0x48, UInt32(Processor.data0)),
+                                    (0x4C, UInt32(Processor.code0)), (0x50, UInt32(Processor.data0)),
+                                        (0x54, UInt32(Processor.data0)),
                                     (0x60, UInt32(Processor.ldtSelector))] {
                 p.store(Self.base + offset, value)
             }
         } else {
-            for (offset, value) in [(UInt64(0x0E), UInt16(0xA000)), (0x10, 0x202), (0x12, 1), (0x14, 2), (0x16, 3), (0x18, 4),
+            for (offset, value) in [(UInt64(0x0E), UInt16(0xA000)), (0x10, 0x202), (0x12, 1), (0x14, 2), (0x16, 3),
+                                    (0x18, 4),
                                     (0x1A, 0x7000), (0x1C, 6), (0x1E, 7), (0x20, 8), (0x22, Processor.data16),
-                                    (0x24, Processor.code16), (0x26, Processor.data16), (0x28, Processor.data16), (0x2A, 0)] {
+                                    (0x24, Processor.code16), (0x26, Processor.data16), (0x28, Processor.data16),
+                                        (0x2A, 0)] {
                 p.store(Self.base + offset, value)
             }
         }
@@ -38,7 +44,8 @@ import Testing
         let pointer = p.state.register(X86State.rsp)
         try p.state.farJump(Self.task, 0, next: Processor.code + 7)
         #expect(p.load(Processor.tss + 0x20, UInt32.self) == UInt32(Processor.code) + 7)
-        #expect(p.load(Processor.tss + 0x24, UInt32.self) == 3 && p.load(Processor.tss + 0x28, UInt32.self) == 0x1234_5678)
+        #expect(p.load(Processor.tss + 0x24, UInt32.self) == 3
+                && p.load(Processor.tss + 0x28, UInt32.self) == 0x1234_5678)
         #expect(p.load(Processor.tss + 0x38, UInt32.self) == UInt32(pointer))
         #expect(p.load(Processor.tss + 0x4C, UInt16.self) == Processor.code0)
         #expect(type(p, Processor.tssSelector) == 9 && type(p, Self.task) == (is32 ? 11 : 3))
@@ -58,7 +65,8 @@ import Testing
         #expect(p.state.selector(SystemSegment.tr) == Processor.tssSelector && p.state.rip == Processor.code + 7)
         #expect(type(p, Processor.tssSelector) == 11 && type(p, Self.task) == 9)
         // The task that returned goes on behind its IRET, with NT clear.
-        #expect(p.load(Self.base + 0x20, UInt32.self) == 0xA124 && p.load(Self.base + 0x24, UInt32.self) & EFlags.nt == 0)
+        #expect(p.load(Self.base + 0x20, UInt32.self) == 0xA124
+                && p.load(Self.base + 0x24, UInt32.self) & EFlags.nt == 0)
     }
 
     @Test func `a task gate serves jumps, interrupts and exceptions with their error code`() throws {
@@ -69,17 +77,22 @@ import Testing
         let q = try processor()
         q.setGate(13, Processor.gate(Self.task, 0, type: 5))
         q.state.deliver(.fault(X86Fault(vector: 13, errorCode: 0x58)))
-        #expect(q.state.rip == 0xA000 && q.state.register(X86State.rsp) == Self.stack - 4 && q.load(Self.stack - 4, UInt32.self) == 0x58)
-        #expect(q.load(Processor.tss + 0x20, UInt32.self) == UInt32(Processor.code) && q.state.systemFlags & EFlags.nt != 0)
+        #expect(q.state.rip == 0xA000 && q.state.register(X86State.rsp) == Self.stack - 4
+                && q.load(Self.stack - 4, UInt32.self) == 0x58)
+        #expect(q.load(Processor.tss + 0x20, UInt32.self) == UInt32(Processor.code)
+                && q.state.systemFlags & EFlags.nt != 0)
     }
 
     @Test func `what can be checked before is, and changes nothing`() throws {
         let p = try processor()
-        func jump(_ selector: UInt16) -> X86Fault? { p.fault { state throws(X86Fault) in try state.farJump(selector, 0, next: 0) } }
+        func jump(_ selector: UInt16) -> X86Fault? {
+            p.fault { state throws(X86Fault) in try state.farJump(selector, 0, next: 0) }
+        }
         let before = p.image
         p.setDescriptor(Self.task, Processor.descriptor(base: Self.base, limit: 0x66, type: 9, flags: 0))
         #expect(jump(Self.task) == selectorFault(10, Self.task))
-        p.setDescriptor(Self.task, Processor.descriptor(base: Self.base, limit: 0x67, type: 9, present: false, flags: 0))
+        p.setDescriptor(Self.task,
+                        Processor.descriptor(base: Self.base, limit: 0x67, type: 9, present: false, flags: 0))
         #expect(jump(Self.task) == selectorFault(11, Self.task))
         p.setDescriptor(Self.task, Processor.descriptor(base: Self.base, limit: 0x67, type: 11, flags: 0))
         #expect(jump(Self.task) == selectorFault(13, Self.task))
@@ -90,13 +103,16 @@ import Testing
         let long = try Processor()
         try long.enterLong()
         long.setDescriptor(Self.task, Processor.descriptor(base: Self.base, limit: 0x67, type: 9, flags: 0))
-        #expect(long.fault { state throws(X86Fault) in try state.farJump(Self.task, 0, next: 0) } == selectorFault(13, Self.task))
+        #expect(long.fault { state throws(X86Fault) in try state.farJump(Self.task, 0, next: 0) }
+                == selectorFault(13, Self.task))
     }
 
     /// Offset of a field, what is put there, the fault and its selector.
     private static let bad: [(UInt64, UInt16, X86Fault)] = [
-        (0x60, 0x08, selectorFault(10, 0x08)), (0x4C, 0, selectorFault(10, 0)), (0x4C, Processor.data0, selectorFault(10, Processor.data0)),
-        (0x4C, Processor.code3, selectorFault(12, Processor.data0)), (0x50, Processor.data3, selectorFault(10, Processor.data3)),
+        (0x60, 0x08, selectorFault(10, 0x08)), (0x4C, 0, selectorFault(10, 0)),
+            (0x4C, Processor.data0, selectorFault(10, Processor.data0)),
+        (0x4C, Processor.code3, selectorFault(12, Processor.data0)),
+            (0x50, Processor.data3, selectorFault(10, Processor.data3)),
         (0x50, 0, X86Fault(vector: 10)), (0x54, Processor.tssSelector, selectorFault(10, Processor.tssSelector)),
         (0x48, 0xFFF8, selectorFault(10, 0xFFF8)),
     ]

@@ -21,7 +21,8 @@ import Testing
                     let isAllowed = isCode && (isConforming ? dpl <= ring : dpl == ring && rpl <= ring)
                     #expect(jump(p, selector) == (isAllowed ? nil : selectorFault(13, selector)))
                     if isAllowed {
-                        #expect(p.state.selector(1) == Self.slot | UInt16(ring) && p.state.rip == 0x4000 && p.state.cpl == ring)
+                        #expect(p.state.selector(1) == Self.slot | UInt16(ring) && p.state.rip == 0x4000
+                                && p.state.cpl == ring)
                         #expect(jump(p, selector, 0x4001) == .generalProtection)
                     }
                 }
@@ -47,7 +48,8 @@ import Testing
         let top = p.state.register(X86State.rsp)
         try p.state.farCall(Processor.code16, 0x1234, size: 4, next: Processor.code + 7)
         #expect(p.state.mode.codeSize == .bits16 && p.state.rip == 0x1234)
-        #expect(p.load(top - 4, UInt32.self) == UInt32(Processor.code0) && p.load(top - 8, UInt32.self) == UInt32(Processor.code) + 7)
+        #expect(p.load(top - 4, UInt32.self) == UInt32(Processor.code0)
+                && p.load(top - 8, UInt32.self) == UInt32(Processor.code) + 7)
         try p.state.farReturn(size: 4, release: 12)
         #expect(p.state.rip == Processor.code + 7 && p.state.register(X86State.rsp) == top + 12)
         #expect(p.state.mode.codeSize == .bits32)
@@ -77,7 +79,9 @@ import Testing
     @Test func `call gates check privilege, presence and the inner stack`() throws {
         let p = try Processor()
         try p.enterProtected(ring: 3)
-        func call() -> X86Fault? { p.fault { state throws(X86Fault) in try state.farCall(Self.slot | 3, 0, size: 4, next: 0) } }
+        func call() -> X86Fault? {
+            p.fault { state throws(X86Fault) in try state.farCall(Self.slot | 3, 0, size: 4, next: 0) }
+        }
         let before = p.image
         p.setDescriptor(Self.slot, Processor.gate(Processor.code0, 0x7777, type: 12, dpl: 2))
         #expect(call() == selectorFault(13, Self.slot))
@@ -114,7 +118,8 @@ import Testing
         #expect(p.state.cpl == 3 && p.state.pc == Processor.code + 7 && p.state.register(X86State.rsp) == outer)
         // Type bits in the upper half are refused.
         p.store(Processor.gdt + UInt64(Self.slot) + 8, UInt64(0x0100_FFFF_8000))
-        #expect(p.fault { state throws(X86Fault) in try state.farCall(Self.slot | 3, 0, size: 4, next: 0) } == selectorFault(13, Self.slot))
+        #expect(p.fault { state throws(X86Fault) in try state.farCall(Self.slot | 3, 0, size: 4, next: 0) }
+                == selectorFault(13, Self.slot))
     }
 
     @Test func `IRET checks what it pops and touches flags by privilege`() throws {
@@ -137,32 +142,41 @@ import Testing
     @Test func `a 64-bit IRET pops the stack always and may return to compatibility mode`() throws {
         let p = try Processor()
         try p.enterLong()
-        for value in [UInt64(Processor.data3), 0x1_0000_5000, 0x202, UInt64(Processor.code3), 0x1234] { p.push64(value) }
+        for value in [UInt64(Processor.data3), 0x1_0000_5000, 0x202, UInt64(Processor.code3), 0x1234] {
+            p.push64(value)
+        }
         try p.state.interruptReturn(size: 8, next: 0)
         #expect(p.state.mode.codeSize == .bits32 && p.state.cpl == 3 && p.state.rip == 0x1234)
         #expect(p.state.register(X86State.rsp) == 0x5000)
         let other = try Processor()
         try other.enterLong()
         for value in [UInt64(0), 0x5000, 0x202, UInt64(Processor.code64), 0x8000_0000_0000] { other.push64(value) }
-        #expect(other.fault { state throws(X86Fault) in try state.interruptReturn(size: 8, next: 0) } == .generalProtection)
+        #expect(other.fault { state throws(X86Fault) in try state.interruptReturn(size: 8, next: 0) }
+                == .generalProtection)
         other.state.systemFlags |= EFlags.nt
-        #expect(other.fault { state throws(X86Fault) in try state.interruptReturn(size: 8, next: 0) } == .generalProtection)
+        #expect(other.fault { state throws(X86Fault) in try state.interruptReturn(size: 8, next: 0) }
+                == .generalProtection)
     }
 
     @Test func `into virtual-8086 mode and back by an interrupt`() throws {
         let p = try Processor()
         try p.enterProtected()
         p.setGate(13, Processor.gate(Processor.code0, 0x9000, type: 14))
-        for value: UInt32 in [0x60, 0x50, 0x40, 0x30, 0x2000, 0xFFF0, EFlags.vm | EFlags.interrupt, 0x1000, 0x123] { p.push32(value) }
+        for value: UInt32 in [0x60, 0x50, 0x40, 0x30, 0x2000, 0xFFF0, EFlags.vm | EFlags.interrupt, 0x1000, 0x123] {
+            p.push32(value)
+        }
         try p.state.interruptReturn(size: 4, next: 0)
         #expect(p.state.mode.has(Mode.virtual8086) && p.state.cpl == 3 && p.state.pc == 0x10123 && p.state.rip == 0x123)
         #expect(p.state.segment(.ds) == SegmentCache(selector: 0x40, attributes: 0xF3, limit: 0xFFFF, base: 0x400))
         p.state.deliver(.fault(.generalProtection))
         #expect(p.state.cpl == 0 && p.state.rip == 0x9000 && !p.state.isVirtual8086)
-        let expected: [UInt32] = [0, 0x123, 0x1000, EFlags.vm | EFlags.interrupt | EFlags.rf | 2, 0xFFF0, 0x2000, 0x30, 0x40, 0x50, 0x60]
+        let expected: [UInt32] =
+            [0, 0x123, 0x1000, EFlags.vm | EFlags.interrupt | EFlags.rf | 2, 0xFFF0, 0x2000, 0x30, 0x40, 0x50, 0x60]
         let pointer = p.state.register(X86State.rsp)
         #expect(pointer == Processor.stack0 - 40)
-        for (index, value) in expected.enumerated() { #expect(p.load(pointer + UInt64(index) * 4) == value, "\(index)") }
+        for (index, value) in expected.enumerated() {
+            #expect(p.load(pointer + UInt64(index) * 4) == value, "\(index)")
+        }
         #expect(p.state.segment(.ds).has(SegmentAttributes.null) && p.state.segment(.gs).has(SegmentAttributes.null))
     }
 
@@ -181,7 +195,8 @@ import Testing
         p.state.cr4 |= CR4.vme
         #expect(interrupt() == nil && p.state.isVirtual8086 && p.state.pc == 0x50123)
         // VIF is seen as IF, with IOPL 3, and cleared.
-        #expect(p.load(0x2FFEE, UInt16.self) == 0x3202 && p.load(0x2FFEC, UInt16.self) == 0x1000 && p.load(0x2FFEA, UInt16.self) == 0x125)
+        #expect(p.load(0x2FFEE, UInt16.self) == 0x3202 && p.load(0x2FFEC, UInt16.self) == 0x1000
+                && p.load(0x2FFEA, UInt16.self) == 0x125)
         #expect(p.state.systemFlags & EFlags.vif == 0)
         p.store(Processor.tss + 0x68 + 4, UInt8(1 << 1))
         #expect(interrupt() == .generalProtection)
@@ -200,10 +215,12 @@ import Testing
         p.state[SystemLayout.sfmask] = UInt64(EFlags.interrupt | EFlags.tf)
         p.state.eflags = EFlags.interrupt | EFlags.cf | 2
         try p.state.systemCall(next: 0x1_2345)
-        #expect(p.state.pc == 0xFFFF_8000_0000_1000 && p.state.cpl == 0 && p.state.selector(1) == 0x28 && p.state.selector(2) == 0x30)
+        #expect(p.state.pc == 0xFFFF_8000_0000_1000 && p.state.cpl == 0 && p.state.selector(1) == 0x28
+                && p.state.selector(2) == 0x30)
         #expect(p.state.register(1) == 0x1_2345 && p.state.register(11) == 0x203 && p.state.eflags == 3)
         try p.state.systemReturn(size: 8)
-        #expect(p.state.pc == 0x1_2345 && p.state.cpl == 3 && p.state.selector(1) == 0x6B && p.state.selector(2) == 0x63)
+        #expect(p.state.pc == 0x1_2345 && p.state.cpl == 3 && p.state.selector(1) == 0x6B
+                && p.state.selector(2) == 0x63)
         #expect(p.state.is64BitCode && p.state.eflags == 0x203)
         #expect(p.fault { state throws(X86Fault) in try state.systemReturn(size: 8) } == .generalProtection)
         p.state.efer &= ~EFER.sce
@@ -218,12 +235,14 @@ import Testing
         p.state[SystemLayout.sysenterESP] = 0x9000
         p.state[SystemLayout.sysenterEIP] = 0x7000
         try p.state.systemEnter()
-        #expect(p.state.cpl == 0 && p.state.selector(1) == 0x100 && p.state.selector(2) == 0x108 && p.state.rip == 0x7000)
+        #expect(p.state.cpl == 0 && p.state.selector(1) == 0x100 && p.state.selector(2) == 0x108
+                && p.state.rip == 0x7000)
         #expect(p.state.register(X86State.rsp) == 0x9000 && p.state.eflags & EFlags.interrupt == 0)
         p.state.setRegister(1, 0x5000)
         p.state.setRegister(2, 0x6000)
         try p.state.systemExit()
-        #expect(p.state.cpl == 3 && p.state.selector(1) == 0x113 && p.state.selector(2) == 0x11B && p.state.rip == 0x6000)
+        #expect(p.state.cpl == 3 && p.state.selector(1) == 0x113 && p.state.selector(2) == 0x11B
+                && p.state.rip == 0x6000)
         let long = try Processor()
         try long.enterLong(ring: 3)
         #expect(long.fault { state throws(X86Fault) in try state.systemEnter() } == .invalidOpcode)

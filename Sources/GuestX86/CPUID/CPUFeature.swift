@@ -83,16 +83,22 @@ public struct CPUFeatures: Equatable, Sendable, ExpressibleByArrayLiteral {
 
     /// Adds one feature.
     public mutating func insert(_ feature: CPUFeature) {
-        if feature.rawValue < 64 { low |= 1 << UInt64(feature.rawValue) } else { high |= 1 << UInt64(feature.rawValue & 63) }
+        if feature.rawValue < 64 { low |= 1 << UInt64(feature.rawValue) } else {
+            high |= 1 << UInt64(feature.rawValue & 63)
+        }
     }
 
     /// Takes one feature away.
     public mutating func remove(_ feature: CPUFeature) {
-        if feature.rawValue < 64 { low &= ~(1 << UInt64(feature.rawValue)) } else { high &= ~(1 << UInt64(feature.rawValue & 63)) }
+        if feature.rawValue < 64 { low &= ~(1 << UInt64(feature.rawValue)) } else {
+            high &= ~(1 << UInt64(feature.rawValue & 63))
+        }
     }
 
     /// Features of either set.
-    public func union(_ other: CPUFeatures) -> CPUFeatures { CPUFeatures(low: low | other.low, high: high | other.high) }
+    public func union(_ other: CPUFeatures) -> CPUFeatures {
+        CPUFeatures(low: low | other.low, high: high | other.high)
+    }
     /// Features of this set that are not in the other.
     public func subtracting(_ other: CPUFeatures) -> CPUFeatures {
         CPUFeatures(low: low & ~other.low, high: high & ~other.high)

@@ -1,6 +1,7 @@
 // The answers of CPUID.
 //
-// Spec: AMD APM vol. 3 appendix E; Intel SDM vol. 2 CPUID; Linux Documentation/virt/kvm/x86/cpuid.rst for 40000000 and up.
+// Spec: AMD APM vol. 3 appendix E; Intel SDM vol. 2 CPUID; Linux Documentation/virt/kvm/x86/cpuid.rst for 40000000
+// and up.
 
 import Translator
 
@@ -57,7 +58,8 @@ extension CPUModel {
 
     private static let leaf1EDX: [(CPUFeature, UInt32)] = [
         (.fpu, 0), (.vme, 1), (.de, 2), (.pse, 3), (.tsc, 4), (.msr, 5), (.pae, 6), (.mce, 7), (.cx8, 8), (.apic, 9),
-        (.sep, 11), (.mtrr, 12), (.pge, 13), (.mca, 14), (.cmov, 15), (.pat, 16), (.pse36, 17), (.clflush, 19), (.mmx, 23),
+        (.sep, 11), (.mtrr, 12), (.pge, 13), (.mca, 14), (.cmov, 15), (.pat, 16), (.pse36, 17), (.clflush, 19),
+        (.mmx, 23),
         (.fxsr, 24), (.sse, 25), (.sse2, 26),
     ]
     private static let leaf1ECX: [(CPUFeature, UInt32)] = [
@@ -105,7 +107,8 @@ extension CPUModel {
         case 1: return leaf1(context)
         case 2:
             // Cache descriptors of a Pentium Pro: TLBs, 8 KiB L1 each, 256 KiB L2.
-            return vendor == "GenuineIntel" && family >= 6 ? CPUIDResult(eax: 0x0302_0101, edx: 0x0604_0A42) : CPUIDResult()
+            guard vendor == "GenuineIntel", family >= 6 else { return CPUIDResult() }
+            return CPUIDResult(eax: 0x0302_0101, edx: 0x0604_0A42)
         case 5:
             guard features.contains(.monitor) else { return CPUIDResult() }
             return CPUIDResult(eax: 64, ebx: 64, ecx: 3)
@@ -135,7 +138,8 @@ extension CPUModel {
     private func topology(_ subleaf: UInt32, _ context: CPUIDContext) -> CPUIDResult {
         switch subleaf {
         case 0: CPUIDResult(eax: 0, ebx: 1, ecx: 1 << 8, edx: context.processor)
-        case 1: CPUIDResult(eax: coreBits(context), ebx: context.processorCount, ecx: 2 << 8 | 1, edx: context.processor)
+        case 1: CPUIDResult(eax: coreBits(context), ebx: context.processorCount, ecx: 2 << 8 | 1,
+                            edx: context.processor)
         default: CPUIDResult(ecx: subleaf & 0xFF, edx: context.processor)
         }
     }
@@ -192,12 +196,14 @@ extension CPUModel {
         let isAMD = vendor == "AuthenticAMD"
         switch leaf {
         case 0x8000_0000:
-            return CPUIDResult(eax: maximumExtendedLeaf, ebx: isAMD ? word(vendor, 0) : 0, ecx: isAMD ? word(vendor, 2) : 0,
-                               edx: isAMD ? word(vendor, 1) : 0)
+            guard isAMD else { return CPUIDResult(eax: maximumExtendedLeaf) }
+            return CPUIDResult(eax: maximumExtendedLeaf, ebx: word(vendor, 0), ecx: word(vendor, 2),
+                               edx: word(vendor, 1))
         case 0x8000_0001:
             // AMD repeats what leaf 1 says, but for SEP, SSE and what came after.
             let repeated = isAMD ? leaf1(context).edx & 0x0183_F3FF : 0
-            return CPUIDResult(eax: isAMD ? signature : 0, ecx: bits(Self.extendedECX), edx: bits(Self.extendedEDX) | repeated)
+            return CPUIDResult(eax: isAMD ? signature : 0, ecx: bits(Self.extendedECX),
+                               edx: bits(Self.extendedEDX) | repeated)
         case 0x8000_0002...0x8000_0004:
             let first = Int(leaf - 0x8000_0002) * 4
             return CPUIDResult(eax: word(brand, first), ebx: word(brand, first + 1), ecx: word(brand, first + 2),
@@ -212,7 +218,8 @@ extension CPUModel {
         case 0x8000_0008:
             let count = Swift.max(context.processorCount, 1)
             let cores = features.contains(.cmp_legacy) ? min(count - 1, 255) | coreBits(context) << 12 : 0
-            return CPUIDResult(eax: physicalBits | linearBits << 8, ebx: bits([(.clzero, 0), (.wbnoinvd, 9)]), ecx: cores)
+            return CPUIDResult(eax: physicalBits | linearBits << 8, ebx: bits([(.clzero, 0), (.wbnoinvd, 9)]),
+                               ecx: cores)
         case 0x8000_0021:
             // LFENCE serialises (2), a null selector clears the base (6), automatic IBRS (8).
             return CPUIDResult(eax: 1 << 2 | 1 << 6 | bits([(.autoibrs, 8)]))

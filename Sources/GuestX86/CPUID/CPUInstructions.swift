@@ -22,6 +22,7 @@ extension CPUModel {
         (.popcnt, .popcnt), (.abm, .lzcnt), (.rdrand, .rdrand), (.rdseed, .rdseed), (.fsgsbase, .fsgsbase),
         (.xsave, .xsave), (.xsaveopt, .xsaveopt), (.xsavec, .xsavec), (.cx16, .cx16), (.rdtscp, .rdtscp),
         (.rdpid, .rdpid), (.invpcid, .invpcid), (.clflush, .clflush), (.clflushopt, .clflushopt), (.clwb, .clwb),
-        (.wbnoinvd, .wbnoinvd), (.clzero, .clzero), (.monitor, .monitor), (.smap, .smap), (.threednowprefetch, .prefetchw),
+        (.wbnoinvd, .wbnoinvd), (.clzero, .clzero), (.monitor, .monitor), (.smap, .smap),
+        (.threednowprefetch, .prefetchw),
     ]
 }

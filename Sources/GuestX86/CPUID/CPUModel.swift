@@ -1,8 +1,8 @@
 // Models of processors: what `--cpu` names, and features added to or taken from them.
 //
-// The x86-64 levels are those of the psABI with the system features of a current AMD processor. Their family is 11h: Linux
-// works around no fault of it, and for none of the processor vulnerabilities that cost time (facts of Linux 6.12's
-// cpu_vuln_whitelist and blacklist). Vendors: GenuineIntel up to pentium3, AuthenticAMD from k6-3dnow on.
+// The x86-64 levels are those of the psABI with the system features of a current AMD processor. Their family is 11h:
+// Linux works around no fault of it, and for none of the processor vulnerabilities that cost time (facts of Linux
+// 6.12's cpu_vuln_whitelist and blacklist). Vendors: GenuineIntel up to pentium3, AuthenticAMD from k6-3dnow on.
 
 /// Why a word of `--cpu` was refused.
 public enum CPUModelError: Error, Equatable, CustomStringConvertible {
@@ -45,8 +45,8 @@ public final class CPUModel: Sendable {
         (try? CPUModel("max")) ?? CPUModel(base: bases[0], features: bases[0].features, specification: bases[0].name)
     }()
 
-    /// The model `specification` names: a model, then `,+feature` and `,-feature` in any number. What a feature needs comes
-    /// with it, what needs it goes with it; the later word wins, but does not undo an earlier one silently.
+    /// The model `specification` names: a model, then `,+feature` and `,-feature` in any number. What a feature needs
+    /// comes with it, what needs it goes with it; the later word wins, but does not undo an earlier one silently.
     /// - Throws: `CPUModelError`.
     public convenience init(_ specification: String) throws {
         let words = specification.split(separator: ",", omittingEmptySubsequences: false).map {
@@ -58,7 +58,8 @@ public final class CPUModel: Sendable {
         }
         var features = base.features, added = CPUFeatures(), removed = CPUFeatures()
         for word in words.dropFirst() {
-            guard let sign = word.first, sign == "+" || sign == "-", let feature = CPUFeature(name: word.dropFirst()) else {
+            guard let sign = word.first, sign == "+" || sign == "-",
+                  let feature = CPUFeature(name: word.dropFirst()) else {
                 throw CPUModelError.unknownFeature(String(word))
             }
             if sign == "+" {
@@ -105,12 +106,14 @@ public final class CPUModel: Sendable {
         (.sse, [.fxsr, .mmx]), (.sse2, [.sse, .clflush]), (.sse3, [.sse2]), (.ssse3, [.sse3]), (.sse4_1, [.ssse3]),
         (.sse4_2, [.sse4_1]), (.aes, [.sse2]), (.pclmulqdq, [.sse2]),
         (.sha, [.ssse3]), (.xsave, [.fxsr]), (.xsaveopt, [.xsave]), (.xsavec, [.xsave]), (.xgetbv1, [.xsave]),
-        (.avx, [.xsave, .sse4_2]), (.avx2, [.avx]), (.fma, [.avx]), (.f16c, [.avx]), (.bmi1, [.avx]), (.bmi2, [.avx]), (.syscall, [.msr]), (.nx, [.pae, .msr]),
+        (.avx, [.xsave, .sse4_2]), (.avx2, [.avx]), (.fma, [.avx]), (.f16c, [.avx]), (.bmi1, [.avx]), (.bmi2, [.avx]),
+        (.syscall, [.msr]), (.nx, [.pae, .msr]),
         (.lm, [.pae, .nx, .syscall, .cmov, .cx8, .sse2, .nopl]), (.pdpe1gb, [.lm]), (.pcid, [.lm]), (.invpcid, [.pcid]),
         (.la57, [.lm]), (.fsgsbase, [.lm]), (.cx16, [.lm]), (.lahf_lm, [.lm]), (.fxsr_opt, [.fxsr, .lm]),
         (.cr8legacy, [.apic]), (.autoibrs, [.lm]), (.invtsc, [.tsc]), (.clflush, [.cpuid]), (.clflushopt, [.clflush]),
         (.clwb, [.clflush]), (.vme, [.cpuid]), (.de, [.cpuid]), (.pse, [.cpuid]), (.mce, [.cpuid]), (.pge, [.cpuid]),
-        (.cmov, [.cpuid]), (.pse36, [.pse]), (.smep, [.pae]), (.smap, [.pae]), (.umip, [.cpuid]), (.hypervisor, [.msr, .tsc]),
+        (.cmov, [.cpuid]), (.pse36, [.pse]), (.smep, [.pae]), (.smap, [.pae]), (.umip, [.cpuid]),
+        (.hypervisor, [.msr, .tsc]),
         (.arat, [.apic]), (.ht, [.apic]), (.cmp_legacy, [.ht]), (.monitor, [.cpuid]), (.nopl, [.cpuid]),
     ]
 
@@ -168,7 +171,8 @@ public final class CPUModel: Sendable {
         Base(name: "pentium", vendor: intel, family: 5, model: 2, stepping: 12, brand: "Pentium", features: pentium),
         Base(name: "pentiumpro", vendor: intel, family: 6, model: 1, stepping: 9, brand: "Pentium Pro",
              features: pentiumPro),
-        Base(name: "pentium3", vendor: intel, family: 6, model: 8, stepping: 6, brand: "Pentium III", features: pentium3),
+        Base(name: "pentium3", vendor: intel, family: 6, model: 8, stepping: 6, brand: "Pentium III",
+             features: pentium3),
         Base(name: "k6-3dnow", vendor: amd, family: 5, model: 9, stepping: 1, brand: "AMD-K6(tm) 3D+ Processor",
              features: k6),
         Base(name: "athlon64", vendor: amd, family: 15, model: 12, stepping: 0, brand: "AMD Athlon(tm) 64 Processor",

@@ -30,8 +30,8 @@ enum Arithmetic {
     }
 
     static func test(_ l: inout Lifter) {
-        let a = l.read(0), c = l.read(1, l.size(0))
-        l.setFlags(l.b.flags(.logic, a == c ? a : l.b.and(a, c)))
+        let a = l.read(0)
+        l.setFlags(l.b.flags(.logic, l.hasOneRegister ? a : l.b.and(a, l.read(1, l.size(0)))))
     }
 
     static func neg(_ l: inout Lifter) {
@@ -78,6 +78,13 @@ extension Lifter {
     /// A LOCK prefix on a memory destination.
     @inline(__always) var isLocked: Bool { i.hasLock && i.isMemory }
 
+    /// Whether operands 0 and 1 are the same register: XOR and SUB clear it, TEST and AND look at it.
+    var hasOneRegister: Bool {
+        let kinds = (operand(0).kind, operand(1).kind)
+        let isPair = kinds == (.registerOrMemory, .register) || kinds == (.register, .registerOrMemory)
+        return isPair && i.mod == 3 && i.reg == i.rm
+    }
+
     /// Writes operand 0, then the flags. The flags operation stands right behind the value's where the destination is a
     /// register, so that they are made by one instruction, and behind the store otherwise, which would cost the flags.
     mutating func finish(_ value: ValueID, _ flags: (Builder) -> ValueID) {
@@ -112,7 +119,7 @@ extension Lifter {
             return setFlags(b.flags(operation, old, operand))
         }
         let left = read(0, write: true), right = read(1, size)
-        let value = opcode == .sub && left == right ? k(0, size) : b.binary(opcode, left, right)
+        let value = opcode == .sub && hasOneRegister ? k(0, size) : b.binary(opcode, left, right)
         finish(value) { $0.flags(operation, left, right) }
     }
 
@@ -125,7 +132,7 @@ extension Lifter {
             return setFlags(b.flags(.logic, b.binary(opcode, old, operand)))
         }
         let left = read(0, write: true), right = read(1, size)
-        let value = left == right ? (opcode == .xor ? k(0, size) : left) : b.binary(opcode, left, right)
+        let value = hasOneRegister ? (opcode == .xor ? k(0, size) : left) : b.binary(opcode, left, right)
         finish(value) { $0.flags(.logic, value) }
     }
 

@@ -56,7 +56,7 @@ enum BitOperations {
         l.finishBitField(l.b.and(source, l.minusOne(source)), carry: l.isZero(source))
     }
 
-    /// Start in bits 7:0 of the control, length in bits 15:8; SF ZF PF by the result, AF set, CF and OF cleared.
+    /// Start in bits 7:0 of the control, length in bits 15:8; ZF PF by the result, AF set, CF OF SF cleared.
     static func bextr(_ l: inout Lifter) {
         let size = l.size(0), width = Int64(size * 8)
         let source = l.read(1), control = l.read(2)
@@ -68,7 +68,7 @@ enum BitOperations {
         let value = l.b.select(l.b.compare(.lessUnsigned, length, l.k(width, size)),
                                l.b.binary(.andNot, shifted, l.b.binary(.shiftLeft, l.k(-1, size), length)), shifted)
         l.write(0, value)
-        l.setFlagBits(l.b.flags(.logic, value), clear: EFlags.af, l.k(Int64(EFlags.af)))
+        l.setFlagBits(l.b.flags(.logic, value), clear: EFlags.af | EFlags.sf, l.k(Int64(EFlags.af)))
     }
 
     static func bzhi(_ l: inout Lifter) {

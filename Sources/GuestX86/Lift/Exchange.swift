@@ -49,27 +49,33 @@ enum Exchange {
         l.setFlags(l.b.flags(.add, old, source))
     }
 
-    /// The destination is written even when it keeps its value; the accumulator only when they differ.
+    /// Memory is written even when it keeps its value, registers only when they change: a 32-bit form that finds a difference
+    /// keeps the destination's upper half.
     static func cmpxchg(_ l: inout Lifter) {
         let size = l.size(0)
-        let desired = l.read(1), accumulator = l.register(GPR.rax, size)
+        let desired = l.read(1), accumulator = l.register(GPR.rax, size), whole = l.register(GPR.rax)
         let old: ValueID
         if l.isLocked {
-            let address = l.atomicAddress(size: size)
-            old = l.b.compareExchange(address, expected: accumulator, desired: desired, l.memoryFormat(size), Lifter.type(size))
+            old = l.b.compareExchange(l.atomicAddress(size: size), expected: accumulator, desired: desired,
+                                      l.memoryFormat(size), Lifter.type(size))
+            l.keepOrLoad(l.b.compare(.equal, old, accumulator), whole, size, old)
         } else {
             old = l.read(0, write: true)
             let equal = l.b.compare(.equal, old, accumulator)
-            let whole = l.register(GPR.rax)
-            l.write(0, l.b.select(equal, desired, old))
-            // Where the destination is the accumulator itself they are equal.
-            if !l.isMemory(0), Int(l.i.rm) == GPR.rax, !(size == 1 && l.isHighByte(Int(l.i.rm))) {
-                return l.setFlags(l.b.flags(.sub, accumulator, old))
+            if l.isMemory(0) {
+                l.write(0, l.b.select(equal, desired, old))
+                l.keepOrLoad(equal, whole, size, old)
+            } else {
+                let number = size == 1 && l.isHighByte(Int(l.i.rm)) ? Int(l.i.rm) & 3 : Int(l.i.rm)
+                let before = l.register(number)
+                l.write(0, desired)
+                l.b.set(number, l.b.select(equal, l.register(number), before))
+                // The accumulator equals itself.
+                if Int(l.i.rm) != GPR.rax || size == 1 && l.isHighByte(Int(l.i.rm)) {
+                    l.keepOrLoad(equal, l.register(GPR.rax), size, old)
+                }
             }
-            l.keepOrLoad(equal, whole, size, old)
-            return l.setFlags(l.b.flags(.sub, accumulator, old))
         }
-        l.keepOrLoad(l.b.compare(.equal, old, accumulator), l.register(GPR.rax), size, old)
         l.setFlags(l.b.flags(.sub, accumulator, old))
     }
 

@@ -86,7 +86,8 @@ extension Lifter {
             setFlags(b.flags(.sub, register(GPR.rax, size), value))
             advance(GPR.rdi, size)
         default:
-            let left = load(sourceAddress(size), size), right = load(destinationAddress(size, write: false), size)
+            // Read in this order, which decides between two faults.
+            let right = load(destinationAddress(size, write: false), size), left = load(sourceAddress(size), size)
             setFlags(b.flags(.sub, left, right))
             advance(GPR.rsi, size)
             advance(GPR.rdi, size)

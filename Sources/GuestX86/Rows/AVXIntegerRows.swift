@@ -131,9 +131,11 @@ extension X86Rows {
     vphminposuw 66 VEX.0F38 41 L0 ; Vdq,Wdq
     vpextrb 66 VEX.0F3A 14 L0 ; Edb,Vdq,Ib
     vpextrw 66 VEX.0F3A 15 L0 ; Edw,Vdq,Ib
-    vpextrd 66 VEX.0F3A 16 L0 ; Ey,Vdq,Ib
+    vpextrd 66 VEX.0F3A 16 W0 L0 ; Ey,Vdq,Ib
+    vpextrd 66 VEX.0F3A 16 o64 W1 L0 ; Ey,Vdq,Ib
     vpinsrb 66 VEX.0F3A 20 L0 ; Vdq,Hdq,Edb,Ib
-    vpinsrd 66 VEX.0F3A 22 L0 ; Vdq,Hdq,Ey,Ib
+    vpinsrd 66 VEX.0F3A 22 W0 L0 ; Vdq,Hdq,Ey,Ib
+    vpinsrd 66 VEX.0F3A 22 o64 W1 L0 ; Vdq,Hdq,Ey,Ib
     vpcmpestrm 66 VEX.0F3A 60 L0 ; Vdq,Wdq,Ib
     vpcmpestri 66 VEX.0F3A 61 L0 ; Vdq,Wdq,Ib
     vpcmpistrm 66 VEX.0F3A 62 L0 ; Vdq,Wdq,Ib

@@ -4,7 +4,8 @@
 
 /// EFLAGS.
 public enum EFlags {
-    public static let cf: UInt32 = 1 << 0, pf: UInt32 = 1 << 2, af: UInt32 = 1 << 4, zf: UInt32 = 1 << 6, sf: UInt32 = 1 << 7
+    public static let cf: UInt32 = 1 << 0, pf: UInt32 = 1 << 2, af: UInt32 = 1 << 4, zf: UInt32 = 1 << 6,
+        sf: UInt32 = 1 << 7
     public static let tf: UInt32 = 1 << 8, interrupt: UInt32 = 1 << 9, df: UInt32 = 1 << 10, of: UInt32 = 1 << 11
     public static let iopl: UInt32 = 3 << 12, ioplShift: UInt32 = 12
     public static let nt: UInt32 = 1 << 14, rf: UInt32 = 1 << 16, vm: UInt32 = 1 << 17, ac: UInt32 = 1 << 18
@@ -60,8 +61,8 @@ public enum XCR0 {
     public static let x87: UInt64 = 1, sse: UInt64 = 2, avx: UInt64 = 4
 }
 
-/// Attributes of a segment: bits 23:8 of the second doubleword of its descriptor moved down by 8, without the limit, and
-/// one bit of our own.
+/// Attributes of a segment: bits 23:8 of the second doubleword of its descriptor moved down by 8, without the limit,
+/// and one bit of our own.
 public enum SegmentAttributes {
     /// Type, 4 bits. Of code and data: accessed, writable or readable, expand-down or conforming, code.
     public static let type: UInt32 = 15

@@ -3,7 +3,8 @@
 // Every function gives #GP(0) for what the manual forbids and changes nothing then. The caller leaves the unit behind
 // them, since the mode word may be another one.
 //
-// Spec: Intel SDM vol. 3 2.5, 4.1.2, 4.4.1, 4.10.4, 9.8.5; vol. 2 MOV (control registers), INVPCID, XSETBV; AMD APM vol. 2 3.1.
+// Spec: Intel SDM vol. 3 2.5, 4.1.2, 4.4.1, 4.10.4, 9.8.5; vol. 2 MOV (control registers), INVPCID, XSETBV; AMD APM
+// vol. 2 3.1.
 
 import Translator
 
@@ -44,7 +45,9 @@ extension X86State {
         let old = cr0
         var new = value & CR0.writable | CR0.et
         if !has(.i486) { new &= ~(CR0.wp | CR0.am | CR0.ne | CR0.nw | CR0.cd) }
-        guard new & CR0.pg == 0 || new & CR0.pe != 0, new & CR0.nw == 0 || new & CR0.cd != 0 else { throw .generalProtection }
+        guard new & CR0.pg == 0 || new & CR0.pe != 0, new & CR0.nw == 0 || new & CR0.cd != 0 else {
+            throw .generalProtection
+        }
         let turnsOn = new & ~old & CR0.pg != 0, turnsOff = old & ~new & CR0.pg != 0
         if turnsOn, efer & EFER.lme != 0 {
             let cs = self[word: SystemLayout.attributes(Segment.cs.rawValue)]

@@ -78,7 +78,8 @@ extension X86State {
                 let isSecondContributory = ExceptionVector.isContributory(error.vector)
                 let isSecondPageFault = error.vector == ExceptionVector.pageFault
                 if isSecondPageFault { cr2 = error.address }
-                if isFirstContributory && isSecondContributory || isFirstPageFault && (isSecondContributory || isSecondPageFault) {
+                if isFirstContributory && isSecondContributory
+                    || isFirstPageFault && (isSecondContributory || isSecondPageFault) {
                     current = X86Fault(vector: ExceptionVector.doubleFault)
                 } else {
                     current = error
@@ -141,7 +142,8 @@ extension X86State {
     // MARK: protected mode
 
     private func gateFault(_ vector: UInt8, _ number: UInt8, _ source: InterruptSource) -> X86Fault {
-        X86Fault(vector: vector, errorCode: UInt32(number) << 3 | X86Fault.idt | (source.isExternal ? X86Fault.external : 0))
+        X86Fault(vector: vector,
+                 errorCode: UInt32(number) << 3 | X86Fault.idt | (source.isExternal ? X86Fault.external : 0))
     }
 
     private func enterProtected(_ fault: X86Fault, _ source: InterruptSource, _ returnOffset: UInt64) throws(X86Fault) {
@@ -177,7 +179,8 @@ extension X86State {
             let (selector, pointer) = try taskStack(level, external: source.isExternal)
             ss = try stackSegment(selector, cpl: level, fault: ExceptionVector.invalidTSS, external: source.isExternal)
             stack = Stack(self, segment: ss, pointer: pointer, privilege: Self.privilege(cpl: level),
-                          fault: X86Fault(vector: ExceptionVector.stack, selector: selector, external: source.isExternal))
+                          fault: X86Fault(vector: ExceptionVector.stack, selector: selector,
+                                          external: source.isExternal))
             if isVirtual8086 {
                 for segment in [Segment.gs, .fs, .ds, .es] { try stack.push(UInt64(selectorOf(segment)), size) }
             }
@@ -189,7 +192,8 @@ extension X86State {
         try stack.push(returnOffset, size)
         if let errorCode { try stack.push(UInt64(errorCode), size) }
         guard offset <= UInt64(code.limit) else {
-            throw X86Fault(vector: ExceptionVector.generalProtection, errorCode: source.isExternal ? X86Fault.external : 0)
+            throw X86Fault(vector: ExceptionVector.generalProtection,
+                           errorCode: source.isExternal ? X86Fault.external : 0)
         }
         try markAccessed(code)
         let wasVirtual8086 = isVirtual8086

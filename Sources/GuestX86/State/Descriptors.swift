@@ -50,8 +50,8 @@ struct Descriptor {
 
     /// The segment register it gives, marked accessed.
     var cache: SegmentCache {
-        SegmentCache(selector: selector, attributes: attributes | (isSegment ? SegmentAttributes.accessed : 0), limit: limit,
-                     base: base)
+        SegmentCache(selector: selector, attributes: attributes | (isSegment ? SegmentAttributes.accessed : 0),
+                     limit: limit, base: base)
     }
 }
 
@@ -78,7 +78,9 @@ extension X86State {
         guard isSystem else { return programDescriptor(selector) }
         let table: UInt64, limit: UInt32
         if selector.usesLDT {
-            guard self[word: SystemLayout.attributes(SystemSegment.ldtr)] & SegmentAttributes.present != 0 else { return nil }
+            guard self[word: SystemLayout.attributes(SystemSegment.ldtr)] & SegmentAttributes.present != 0 else {
+                return nil
+            }
             table = self[SystemLayout.ldtrBase]
             limit = self[word: SystemLayout.limit(SystemSegment.ldtr)]
         } else {

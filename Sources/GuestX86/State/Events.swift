@@ -29,8 +29,8 @@ extension X86State {
 
     // MARK: events from other threads
 
-    /// Raises or lowers the interrupt request of the local APIC or PIC. Callable from any thread; the caller then asks the
-    /// vCPU to leave guest code.
+    /// Raises or lowers the interrupt request of the local APIC or PIC. Callable from any thread; the caller then
+    /// asks the vCPU to leave guest code.
     public func setInterruptRequest(_ level: Bool) {
         let events = atomic(SystemLayout.events)
         if level {
@@ -126,7 +126,8 @@ extension X86State {
             }
         }
         self[word: SystemLayout.step] = (flags & EFlags.tf != 0 ? Step.trap : 0)
-            | (self[word: SystemLayout.interruptShadow] != 0 ? Step.shadow : 0) | (flags & EFlags.rf != 0 ? Step.resume : 0)
+            | (self[word: SystemLayout.interruptShadow] != 0 ? Step.shadow : 0)
+            | (flags & EFlags.rf != 0 ? Step.resume : 0)
         return true
     }
 
@@ -204,7 +205,8 @@ extension X86State {
     func notePortAccess(_ port: UInt16, _ size: UInt64) {
         let control = self[SystemLayout.dr7]
         guard control & DebugBits.enables != 0, cr4 & CR4.de != 0 else { return }
-        for number in 0..<4 where control >> UInt64(number * 2) & 3 != 0 && control >> UInt64(16 + number * 4) & 3 == 2 {
+        for number in 0..<4 where control >> UInt64(number * 2) & 3 != 0
+            && control >> UInt64(16 + number * 4) & 3 == 2 {
             let length = (control >> UInt64(18 + number * 4) & 3) + 1
             let start = self[SystemLayout.dr(number)] & ~(length - 1)
             if UInt64(port) &- start < length || start &- UInt64(port) < size {

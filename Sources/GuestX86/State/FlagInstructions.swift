@@ -1,4 +1,5 @@
-// STI, CLI, PUSHF, POPF and INT n where IOPL, virtual-8086 mode and its extensions (VME, PVI) have a say; I/O permission.
+// STI, CLI, PUSHF, POPF and INT n where IOPL, virtual-8086 mode and its extensions (VME, PVI) have a say; I/O
+// permission.
 //
 // Spec: Intel SDM vol. 1 18.5; vol. 2 STI, CLI, PUSHF, POPF, INT n; vol. 3 20.3, 20.4; AMD APM vol. 2 8.10, 12.2.4.
 

@@ -6,14 +6,15 @@ import Translator
 
 /// Functions an engine may install.
 public enum X86Hooks {
-    /// Host pointer to `length` bytes of RAM (or of ROM, for reads) at a physical address, which lie in one page; nil when
-    /// they are not memory. Without it there is no memory.
+    /// Host pointer to `length` bytes of RAM (or of ROM, for reads) at a physical address, which lie in one page; nil
+    /// when they are not memory. Without it there is no memory.
     public typealias PhysicalPointer = @convention(c) (UnsafeMutableRawPointer, _ address: UInt64, _ length: UInt64,
                                                        _ isWrite: UInt64) -> UnsafeMutableRawPointer?
     /// Follows every write through such a pointer.
     public typealias NoteWrite = @convention(c) (UnsafeMutableRawPointer, _ address: UInt64, _ length: UInt64) -> Void
     /// Reads 1, 2, 4 or 8 bytes where there is no memory. Default: all ones.
-    public typealias ReadPhysical = @convention(c) (UnsafeMutableRawPointer, _ address: UInt64, _ size: UInt64) -> UInt64
+    public typealias ReadPhysical =
+        @convention(c) (UnsafeMutableRawPointer, _ address: UInt64, _ size: UInt64) -> UInt64
     /// Writes there. Default: lost.
     public typealias WritePhysical = @convention(c) (UnsafeMutableRawPointer, _ address: UInt64, _ size: UInt64,
                                                      _ value: UInt64) -> Void
@@ -29,7 +30,8 @@ public enum X86Hooks {
     /// RDMSR of a register of the platform: x2APIC (800…8FF), IA32_TSC_DEADLINE (6E0). False: there is none, #GP.
     public typealias ReadMSR = @convention(c) (UnsafeMutableRawPointer, _ number: UInt64,
                                                UnsafeMutablePointer<UInt64>) -> Bool
-    /// WRMSR of such a register, and notice of a write to IA32_APIC_BASE (1B), already checked but not stored. False: #GP.
+    /// WRMSR of such a register, and notice of a write to IA32_APIC_BASE (1B), already checked but not stored. False:
+    /// #GP.
     public typealias WriteMSR = @convention(c) (UnsafeMutableRawPointer, _ number: UInt64, _ value: UInt64) -> Bool
     /// CR8, the task priority of the local APIC, 0…15. Default: a plain register.
     public typealias ReadTaskPriority = @convention(c) (UnsafeMutableRawPointer) -> UInt64

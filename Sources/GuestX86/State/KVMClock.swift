@@ -1,7 +1,7 @@
 // The paravirtual clock of KVM: a page in which the guest finds how to turn its time stamp counter into nanoseconds.
 //
-// Spec: Linux Documentation/virt/kvm/x86/msr.rst, cpuid.rst. The page is written when the register is, and when the counter
-// is set; in between nothing changes, since counter and clock are one.
+// Spec: Linux Documentation/virt/kvm/x86/msr.rst, cpuid.rst. The page is written when the register is, and when the
+// counter is set; in between nothing changes, since counter and clock are one.
 
 import Glibc
 import Translator
@@ -29,8 +29,8 @@ extension X86State {
         return frequency.dividingFullWidth(product).quotient
     }
 
-    /// Writes the 32 bytes of the clock page that MSR 4B564D01 names, when it is enabled. The engine calls it too after the
-    /// counter has jumped (resume).
+    /// Writes the 32 bytes of the clock page that MSR 4B564D01 names, when it is enabled. The engine calls it too
+    /// after the counter has jumped (resume).
     public func updateSystemTime() {
         let register = self[SystemLayout.kvmSystemTime]
         guard register & 1 != 0 else { return }

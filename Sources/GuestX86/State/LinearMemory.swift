@@ -53,7 +53,8 @@ extension X86State {
     }
 
     /// Makes sure that `length` bytes (at most two pages) can be accessed, without touching them.
-    func probe(_ address: UInt64, _ length: UInt64, _ access: X86Access, _ privilege: AccessPrivilege) throws(X86Fault) {
+    func probe(_ address: UInt64, _ length: UInt64, _ access: X86Access,
+               _ privilege: AccessPrivilege) throws(X86Fault) {
         let address = isLongMode ? address : address & 0xFFFF_FFFF
         _ = try translate(address, access, privilege)
         if address & 0xFFF &+ length > 4096 { _ = try translate(nextPage(address), access, privilege) }
@@ -92,7 +93,8 @@ extension X86State {
 
     /// Host address of an access that hits the TLB set of that privilege.
     @inline(__always)
-    private func cached(_ address: UInt64, _ size: Int, _ privilege: AccessPrivilege, tag: Int) -> UnsafeMutableRawPointer? {
+    private func cached(_ address: UInt64, _ size: Int, _ privilege: AccessPrivilege,
+                        tag: Int) -> UnsafeMutableRawPointer? {
         guard hasDataTLB else { return nil }
         let set: Mode.DataAccess
         if !isPaging {

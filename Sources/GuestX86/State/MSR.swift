@@ -61,7 +61,8 @@ extension X86State {
             default: break
             }
         }
-        if has(.mca), number >= MSR.machineCheck, number < MSR.machineCheck + UInt32(4 * SystemLayout.machineCheckBanks) {
+        if has(.mca), number >= MSR.machineCheck,
+            number < MSR.machineCheck + UInt32(4 * SystemLayout.machineCheckBanks) {
             return (SystemLayout.machineCheck(Int(number - MSR.machineCheck)), .max)
         }
         return nil

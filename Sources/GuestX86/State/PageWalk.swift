@@ -1,8 +1,8 @@
 // Linear to physical addresses: no paging, 2-level, PAE, 4-level and 5-level paging with large pages.
 //
-// A and D are set by compare-and-exchange, since other vCPUs walk and change the same tables, and only when the access is
-// allowed. A page that was only read so far is answered without write permission, so that the first write walks again and
-// sets D. A refused access was always decided by a walk, never by something remembered.
+// A and D are set by compare-and-exchange, since other vCPUs walk and change the same tables, and only when the
+// access is allowed. A page that was only read so far is answered without write permission, so that the first write
+// walks again and sets D. A refused access was always decided by a walk, never by something remembered.
 //
 // Spec: Intel SDM vol. 3 4.1 to 4.8; AMD APM vol. 2 5.1 to 5.7. Absent: protection keys, shadow stacks.
 

@@ -134,7 +134,8 @@ extension SystemHelpers {
         }
         case .readPerformanceCounter: { base, _, _, _ in
             X86State(base).orLeave { state throws(X86Fault) in
-                state.setPair(try state.readPerformanceCounter(UInt32(truncatingIfNeeded: state.register(X86State.rcx))))
+                let number = UInt32(truncatingIfNeeded: state.register(X86State.rcx))
+                state.setPair(try state.readPerformanceCounter(number))
                 return 0
             }
         }
@@ -208,7 +209,8 @@ extension SystemHelpers {
             X86State(base).orLeave { state throws(X86Fault) in
                 guard !state.isSystem || state.cpl == 0 else { throw .invalidOpcode }
                 guard extensions & ~1 == 0 else { throw .generalProtection }
-                // Stores are not watched, so the wait ends at once, as it may; others get the host's processor meanwhile.
+                // Stores are not watched, so the wait ends at once, as it may; others get the host's processor
+                // meanwhile.
                 state[SystemLayout.monitor] = .max
                 sched_yield()
                 return 0

@@ -7,7 +7,8 @@ import Translator
 extension X86State {
     private static let x87InitialControl: UInt16 = 0x037F, mxcsrInitial: UInt32 = 0x1F80
 
-    /// Power-on: real mode at FFFF:FFF0 of the bootstrap processor; the others wait for a start-up IPI. Needs `install`.
+    /// Power-on: real mode at FFFF:FFF0 of the bootstrap processor; the others wait for a start-up IPI. Needs
+    /// `install`.
     public func reset() {
         clear()
         self[word: SystemLayout.isSystem] = 1
@@ -60,8 +61,10 @@ extension X86State {
         }
         setSegment(.cs, SegmentCache(selector: 0xF000, attributes: SegmentAttributes.realData | SegmentAttributes.code,
                                      limit: 0xFFFF, base: 0xFFFF_0000))
-        setSegment(SystemSegment.ldtr, SegmentCache(attributes: SegmentAttributes.present | SystemType.ldt, limit: 0xFFFF))
-        setSegment(SystemSegment.tr, SegmentCache(attributes: SegmentAttributes.present | SystemType.tss32Busy, limit: 0xFFFF))
+        setSegment(SystemSegment.ldtr,
+                   SegmentCache(attributes: SegmentAttributes.present | SystemType.ldt, limit: 0xFFFF))
+        setSegment(SystemSegment.tr,
+                   SegmentCache(attributes: SegmentAttributes.present | SystemType.tss32Busy, limit: 0xFFFF))
         self[SystemLayout.gdtrBase] = 0
         self[word: SystemLayout.gdtrLimit] = 0xFFFF
         self[SystemLayout.idtrBase] = 0
@@ -95,13 +98,14 @@ extension X86State {
         base.advanced(by: StateLayout.floatGlobals).initializeMemory(as: UInt8.self, repeating: 0, count: 32 * 8)
         let kept = (self[word: SystemLayout.events], self[word: SystemLayout.processorID],
                     self[word: SystemLayout.isBootstrap], self[word: SystemLayout.processorCount],
-                    self[SystemLayout.tscFrequency], self[word: SystemLayout.physicalBits], self[word: SystemLayout.hasDataTLB])
+                    self[SystemLayout.tscFrequency], self[word: SystemLayout.physicalBits],
+                    self[word: SystemLayout.hasDataTLB])
         base.advanced(by: StateLayout.front).initializeMemory(as: UInt8.self, repeating: 0, count: 512)
         let first = SystemLayout.selector(0)
         base.advanced(by: first).initializeMemory(as: UInt8.self, repeating: 0, count: SystemLayout.end - first)
         (self[word: SystemLayout.events], self[word: SystemLayout.processorID], self[word: SystemLayout.isBootstrap],
-         self[word: SystemLayout.processorCount], self[SystemLayout.tscFrequency], self[word: SystemLayout.physicalBits],
-         self[word: SystemLayout.hasDataTLB]) = kept
+         self[word: SystemLayout.processorCount], self[SystemLayout.tscFrequency],
+         self[word: SystemLayout.physicalBits], self[word: SystemLayout.hasDataTLB]) = kept
         self[StateLayout.reservationAddress] = .max
         eflags = EFlags.fixed
     }
@@ -126,7 +130,8 @@ extension X86State {
         xcr0 = writableXCR0
         efer = is64 || has(.lm) ? EFER.lma | EFER.lme | EFER.sce | EFER.nxe : 0
         systemFlags = EFlags.interrupt
-        setSegment(.cs, Descriptor(raw: programDescriptorRaw(is64: is64), address: 0, selector: is64 ? 0x33 : 0x23).cache)
+        let code = Descriptor(raw: programDescriptorRaw(is64: is64), address: 0, selector: is64 ? 0x33 : 0x23)
+        setSegment(.cs, code.cache)
         let data = Descriptor(raw: Self.flatDescriptor | 0x3 << 40 | 1 << 54, address: 0, selector: 0x2B).cache
         setSegment(.ss, data)
         for segment in [Segment.ds, .es] { setSegment(segment, is64 ? Self.nullSegment(0) : data) }
@@ -139,7 +144,8 @@ extension X86State {
         Self.flatDescriptor | 0xB << 40 | (is64 ? 1 << 53 : 1 << 54)
     }
 
-    /// 32-bit protected mode without paging and with flat segments, as PVH, Multiboot and the 32-bit Linux protocol start.
+    /// 32-bit protected mode without paging and with flat segments, as PVH, Multiboot and the 32-bit Linux protocol
+    /// start.
     /// - Parameters:
     ///   - rip: the first instruction.
     ///   - code: selector of CS.

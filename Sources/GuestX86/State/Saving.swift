@@ -11,13 +11,15 @@ extension X86State {
     private static let longFields: [Int] = {
         var fields = [
             SystemLayout.ldtrBase, SystemLayout.trBase, SystemLayout.gdtrBase, SystemLayout.idtrBase, SystemLayout.cr0,
-            SystemLayout.cr2, SystemLayout.cr3, SystemLayout.cr4, SystemLayout.cr8, SystemLayout.xcr0, SystemLayout.efer,
+            SystemLayout.cr2, SystemLayout.cr3, SystemLayout.cr4, SystemLayout.cr8, SystemLayout.xcr0,
+            SystemLayout.efer,
             SystemLayout.dr6, SystemLayout.dr7, SystemLayout.star, SystemLayout.lstar, SystemLayout.cstar,
             SystemLayout.sfmask, SystemLayout.kernelGSBase, SystemLayout.sysenterCS, SystemLayout.sysenterESP,
             SystemLayout.sysenterEIP, SystemLayout.pat, SystemLayout.mtrrDefaultType, SystemLayout.tscAdjust,
             SystemLayout.tscAux, SystemLayout.apicBase, SystemLayout.miscEnable, SystemLayout.mcgStatus,
             SystemLayout.mcgControl, SystemLayout.kvmSystemTime, SystemLayout.kvmWallClock, SystemLayout.microcode,
-            SystemLayout.hwcr, SystemLayout.syscfg, SystemLayout.a20Mask, SystemLayout.monitor, SystemLayout.shadowPlace,
+            SystemLayout.hwcr, SystemLayout.syscfg, SystemLayout.a20Mask, SystemLayout.monitor,
+            SystemLayout.shadowPlace,
         ]
         fields += (0..<4).map(SystemLayout.dr) + (0..<4).map(SystemLayout.pdpte)
         fields += (0..<11).map(SystemLayout.mtrrFixed) + (0..<16).map(SystemLayout.mtrrVariable)
@@ -35,8 +37,8 @@ extension X86State {
     /// Bytes of x87 state and of the vector registers, stored as they lie.
     private static let x87Size = 160, vectorSize = 512
 
-    /// Writes the architectural state. The vCPU must be outside guest code. The model and what the engine installs are not
-    /// part of it; the time stamp counter goes on from the value it has.
+    /// Writes the architectural state. The vCPU must be outside guest code. The model and what the engine installs
+    /// are not part of it; the time stamp counter goes on from the value it has.
     public func save(to writer: inout StateWriter) {
         writer.section(Self.registersSection, version: 1) { writer in
             writer.put(isSystem)
@@ -63,7 +65,8 @@ extension X86State {
         }
     }
 
-    /// Replaces the architectural state with what `save` wrote, for the model installed, and forgets cached translations.
+    /// Replaces the architectural state with what `save` wrote, for the model installed, and forgets cached
+    /// translations.
     /// - Throws: `StateError` for another model or for values no vCPU can have; the state is then undefined.
     public func restore(from reader: inout StateReader) throws {
         try reader.section(Self.registersSection, newest: 1) { reader, _ in try restoreRegisters(&reader) }
@@ -94,7 +97,8 @@ extension X86State {
         for number in 0..<8 {
             let selector: UInt16 = try reader.get(), attributes: UInt32 = try reader.get()
             let limit: UInt32 = try reader.get(), base: UInt64 = try reader.get()
-            setSegment(number, SegmentCache(selector: selector, attributes: attributes & 0x1_F0FF, limit: limit, base: base))
+            setSegment(number, SegmentCache(selector: selector, attributes: attributes & 0x1_F0FF, limit: limit,
+                                            base: base))
         }
         let mxcsr: UInt32 = try reader.get()
         guard mxcsr >> 16 == 0 else { throw Self.invalid("MXCSR \(mxcsr)") }
@@ -106,7 +110,9 @@ extension X86State {
     private func restoreBytes(_ reader: inout StateReader, _ offset: Int, _ size: Int) throws {
         let bytes = try reader.getBytes()
         guard bytes.count == size else { throw Self.invalid("\(bytes.count) bytes in the place of \(size)") }
-        bytes.withUnsafeBytes { (base + offset).copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(base), byteCount: size) }
+        bytes.withUnsafeBytes {
+            (base + offset).copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(base), byteCount: size)
+        }
     }
 
     /// Refuses combinations that no sequence of instructions leads to.

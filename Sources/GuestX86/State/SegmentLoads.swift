@@ -55,7 +55,8 @@ extension X86State {
 
     /// What SS becomes with a selector, at a privilege level.
     /// - Parameter fault: #GP, or #TS for stacks out of a task state.
-    func stackSegment(_ selector: UInt16, cpl: UInt32, fault: UInt8, external: Bool = false) throws(X86Fault) -> SegmentCache {
+    func stackSegment(_ selector: UInt16, cpl: UInt32, fault: UInt8,
+                      external: Bool = false) throws(X86Fault) -> SegmentCache {
         if selector.isNullSelector {
             // 64-bit code below CPL 3 does without.
             guard is64BitCode, cpl < 3, selector.rpl == cpl else {
@@ -76,7 +77,8 @@ extension X86State {
 
     /// The null SS of 64-bit code.
     func nullStack(_ selector: UInt16) -> SegmentCache {
-        SegmentCache(selector: selector, attributes: SegmentAttributes.null | selector.rpl << SegmentAttributes.dplShift)
+        SegmentCache(selector: selector,
+                     attributes: SegmentAttributes.null | selector.rpl << SegmentAttributes.dplShift)
     }
 
     // MARK: LDTR and TR
@@ -96,8 +98,8 @@ extension X86State {
         let found = try descriptor(selector, fault: fault)
         guard !found.isSegment, found.type == SystemType.ldt else { throw X86Fault(vector: fault, selector: selector) }
         guard found.isPresent else {
-            throw X86Fault(vector: fault == ExceptionVector.generalProtection ? ExceptionVector.segmentNotPresent : fault,
-                           selector: selector)
+            let isLoad = fault == ExceptionVector.generalProtection
+            throw X86Fault(vector: isLoad ? ExceptionVector.segmentNotPresent : fault, selector: selector)
         }
         var cache = found.cache
         if isLongMode {

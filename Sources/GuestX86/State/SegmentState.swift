@@ -72,7 +72,8 @@ extension X86State {
     /// A segment register.
     public func segment(_ segment: Segment) -> SegmentCache { self.segment(segment.rawValue) }
 
-    /// Replaces a segment register without any check. After a change of CS or of a data segment `updateMode` must follow.
+    /// Replaces a segment register without any check. After a change of CS or of a data segment `updateMode` must
+    /// follow.
     public func setSegment(_ number: Int, _ cache: SegmentCache) {
         let number = number & 7
         self[half: SystemLayout.selector(number)] = cache.selector
@@ -119,7 +120,8 @@ extension X86State {
                 guard cache.attributes & (SegmentAttributes.code | SegmentAttributes.readable) != SegmentAttributes.code
                 else { throw fault }
             case .write:
-                guard cache.attributes & (SegmentAttributes.code | SegmentAttributes.writable) == SegmentAttributes.writable
+                guard cache.attributes & (SegmentAttributes.code | SegmentAttributes.writable)
+                    == SegmentAttributes.writable
                 else { throw fault }
             }
         }
@@ -170,7 +172,9 @@ extension X86State {
             bits |= Mode.CodeSize.bits64.rawValue | Mode.flatData | Mode.stack32
         } else {
             if cs & SegmentAttributes.big != 0 { bits |= Mode.CodeSize.bits32.rawValue }
-            if self[word: SystemLayout.attributes(Segment.ss.rawValue)] & SegmentAttributes.big != 0 { bits |= Mode.stack32 }
+            if self[word: SystemLayout.attributes(Segment.ss.rawValue)] & SegmentAttributes.big != 0 {
+                bits |= Mode.stack32
+            }
             if segment(.ds).isFlatData && segment(.es).isFlatData && segment(.ss).isFlatData { bits |= Mode.flatData }
             bits |= wideSegments | self[word: SystemLayout.codeSegment] << Mode.codeSegmentShift
         }

@@ -17,7 +17,8 @@ struct Stack {
     let fault: X86Fault
 
     /// A stack with a segment, outside 64-bit code.
-    init(_ state: X86State, segment: SegmentCache, pointer: UInt64, privilege: AccessPrivilege, fault: X86Fault = .stack) {
+    init(_ state: X86State, segment: SegmentCache, pointer: UInt64, privilege: AccessPrivilege,
+         fault: X86Fault = .stack) {
         self.state = state
         self.segment = segment
         self.pointer = pointer

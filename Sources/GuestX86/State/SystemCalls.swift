@@ -1,7 +1,7 @@
 // SYSCALL, SYSRET, SYSENTER, SYSEXIT, SWAPGS and the instructions for FS and GS bases.
 //
-// Spec: AMD APM vol. 3 SYSCALL, SYSRET, SYSENTER, SYSEXIT; vol. 2 6.1. As AMD does it: SYSCALL also in compatibility and
-// legacy mode, SYSENTER not in long mode, SYSRET leaves the hidden part of SS alone.
+// Spec: AMD APM vol. 3 SYSCALL, SYSRET, SYSENTER, SYSEXIT; vol. 2 6.1. As AMD does it: SYSCALL also in compatibility
+// and legacy mode, SYSENTER not in long mode, SYSRET leaves the hidden part of SS alone.
 
 import Translator
 
@@ -58,7 +58,8 @@ extension X86State {
         if isLongMode && size == 8 {
             setCode(Self.flat(selector &+ 16 | 3, code: true, level: 3, size: SegmentAttributes.long), target, cpl: 3)
         } else {
-            setCode(Self.flat(selector | 3, code: true, level: 3, size: SegmentAttributes.big), target & 0xFFFF_FFFF, cpl: 3)
+            setCode(Self.flat(selector | 3, code: true, level: 3, size: SegmentAttributes.big), target & 0xFFFF_FFFF,
+                    cpl: 3)
         }
         stepsLate()
         noticeInterrupts()

@@ -47,7 +47,8 @@ enum SystemHelpers {
         }
         case .farCall: { base, request, offset, next in
             X86State(base).orLeave(transfer: true) { state throws(X86Fault) in
-                try state.farCall(UInt16(truncatingIfNeeded: request), offset, size: operandSize(request >> 16), next: next)
+                try state.farCall(UInt16(truncatingIfNeeded: request), offset, size: operandSize(request >> 16),
+                                  next: next)
             }
         }
         case .farReturn: { base, size, release, _ in
@@ -75,7 +76,9 @@ enum SystemHelpers {
             X86State(base).orLeave(transfer: true) { state throws(X86Fault) in try state.systemCall(next: next) }
         }
         case .systemReturn: { base, size, _, _ in
-            X86State(base).orLeave(transfer: true) { state throws(X86Fault) in try state.systemReturn(size: operandSize(size)) }
+            X86State(base).orLeave(transfer: true) { state throws(X86Fault) in
+                try state.systemReturn(size: operandSize(size))
+            }
         }
         case .systemEnter: { base, _, _, _ in
             X86State(base).orLeave(transfer: true) { state throws(X86Fault) in try state.systemEnter() }
@@ -99,7 +102,9 @@ enum SystemHelpers {
         }
         case .popFlags: { base, image, size, next in
             X86State(base).orLeave { state throws(X86Fault) in
-                if try state.popFlags(UInt32(truncatingIfNeeded: image), size: operandSize(size)) { state.leave(to: next) }
+                if try state.popFlags(UInt32(truncatingIfNeeded: image), size: operandSize(size)) {
+                    state.leave(to: next)
+                }
                 return 0
             }
         }
@@ -129,7 +134,9 @@ enum SystemHelpers {
 }
 
 /// An operand size in bytes out of an argument; what is none counts as 4.
-private func operandSize(_ argument: UInt64) -> Int { argument & 0xFF == 2 || argument & 0xFF == 8 ? Int(argument & 0xFF) : 4 }
+private func operandSize(_ argument: UInt64) -> Int {
+    argument & 0xFF == 2 || argument & 0xFF == 8 ? Int(argument & 0xFF) : 4
+}
 
 extension X86State {
     /// Runs the body of a helper; a fault leaves the unit as one of the current instruction, with result 0.

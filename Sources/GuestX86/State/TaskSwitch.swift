@@ -54,7 +54,8 @@ extension X86State {
         let fault = X86Fault.generalProtection(selector, external: external)
         guard !selector.usesLDT, !selector.isNullSelector else { throw fault }
         let found = try descriptor(selector, fault: ExceptionVector.generalProtection, external: external)
-        guard !found.isSegment, found.type == SystemType.tss16Available || found.type == SystemType.tss32Available else {
+        guard !found.isSegment,
+              found.type == SystemType.tss16Available || found.type == SystemType.tss32Available else {
             throw fault
         }
         guard found.isPresent else {
@@ -85,7 +86,9 @@ extension X86State {
         let fault = X86Fault(vector: ExceptionVector.invalidTSS, selector: selector)
         guard !selector.usesLDT, !selector.isNullSelector else { throw fault }
         let found = try descriptor(selector, fault: ExceptionVector.invalidTSS)
-        guard !found.isSegment, found.type == SystemType.tss16Busy || found.type == SystemType.tss32Busy else { throw fault }
+        guard !found.isSegment, found.type == SystemType.tss16Busy || found.type == SystemType.tss32Busy else {
+            throw fault
+        }
         guard found.isPresent else { throw X86Fault(vector: ExceptionVector.segmentNotPresent, selector: selector) }
         try switchFromInstruction(found, .interruptReturn, next: next)
     }

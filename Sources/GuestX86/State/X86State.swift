@@ -6,8 +6,8 @@
 //   `StateLayout.exitAddress` (UInt64; 0 where the vector has none) and CR2 written for a page fault; nothing else has
 //   changed, and pc is the instruction's own (the engine finds it). In a machine the engine calls
 //   `deliver(.fault(…))`, in a program it becomes a signal.
-// - A helper that changed pc, mode or activity leaves with `ExitKind.lookup`. After every exit and before every unit the
-//   engine looks at `activity`: anything but `running` means that no instruction is executed.
+// - A helper that changed pc, mode or activity leaves with `ExitKind.lookup`. After every exit and before every unit
+//   the engine looks at `activity`: anything but `running` means that no instruction is executed.
 //
 // Spec: Intel SDM vol. 3, AMD APM vol. 2. The processor is an AMD one where they differ.
 
@@ -119,7 +119,8 @@ public struct X86State {
 
     // MARK: control
 
-    /// Control registers as they are; writing them so has no side effects (ControlRegisters.swift has the instructions).
+    /// Control registers as they are; writing them so has no side effects (ControlRegisters.swift has the
+    /// instructions).
     @inline(__always) public var cr0: UInt64 {
         get { self[SystemLayout.cr0] }
         nonmutating set { self[SystemLayout.cr0] = newValue }

@@ -29,8 +29,8 @@ enum X86FloatFrame {
 
     // MARK: XSAVE
 
-    /// Writes `size` bytes.
-    static func write(_ r: UnsafeMutableRawPointer, to p: UnsafeMutableRawPointer) {
+    /// Writes `size` bytes; `prefix` is the size of the FSAVE image before them, which the frame's total counts too.
+    static func write(_ r: UnsafeMutableRawPointer, to p: UnsafeMutableRawPointer, prefix: Int = 0) {
         memset(p, 0, size)
         func half(_ offset: Int) -> UInt16 { r.load(fromByteOffset: offset, as: UInt16.self) }
         p.storeBytes(of: half(X86Layout.x87Control), toByteOffset: 0, as: UInt16.self)
@@ -44,7 +44,7 @@ enum X86FloatFrame {
         for i in 0..<8 { memcpy(p + 32 + 16 * i, stackRegister(r, i), 10) }
         memcpy(p + 160, r + X86Layout.xmm(0), 256)
         p.storeBytes(of: mark, toByteOffset: software, as: UInt32.self)
-        p.storeBytes(of: UInt32(size), toByteOffset: software + 4, as: UInt32.self)
+        p.storeBytes(of: UInt32(size + prefix), toByteOffset: software + 4, as: UInt32.self)
         p.storeBytes(of: features, toByteOffset: software + 8, as: UInt64.self)
         p.storeBytes(of: UInt32(extendedSize), toByteOffset: software + 16, as: UInt32.self)
         memcpy(p + upper, r + X86Layout.ymmHigh(0), 256)
@@ -92,6 +92,7 @@ enum X86FloatFrame {
                 memcpy(r + X86Layout.x87InstructionPointer, p.baseAddress! + 8, 16)
                 for i in 0..<8 { memcpy(stackRegister(r, i), p.baseAddress! + 32 + 16 * i, 10) }
             }
+            X86State(r).updateMode()
             return true
         }
     }

@@ -55,7 +55,8 @@ extension LinuxI386 {
         let floatSize = X86FloatFrame.environmentSize + X86FloatFrame.size
         let ok = withUnsafeTemporaryAllocation(byteCount: floatSize, alignment: 64) { image in
             X86FloatFrame.writeEnvironment(r, to: image.baseAddress!)
-            X86FloatFrame.write(r, to: image.baseAddress! + X86FloatFrame.environmentSize)
+            X86FloatFrame.write(
+                r, to: image.baseAddress! + X86FloatFrame.environmentSize, prefix: X86FloatFrame.environmentSize)
             return Guest.write(UnsafeRawBufferPointer(image), at: float)
         } && withUnsafeTemporaryAllocation(byteCount: Frame.size + OldFrame.size, alignment: 16) { image in
             let p = image.baseAddress!

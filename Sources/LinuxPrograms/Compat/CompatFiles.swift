@@ -98,8 +98,7 @@ extension GuestThread {
         case .lseek:
             // Directories on some file systems give cookies of the caller's width, and take them back.
             if hasHostCompat { return hostCompat(19, a) }
-            let r = inner(.lseek, CallArguments(a0: a.a0, a1: signed(a.a1), a2: a.a2))
-            return r > Int(Int32.max) ? failure(EOVERFLOW) : r
+            return inner(.lseek, CallArguments(a0: a.a0, a1: signed(a.a1), a2: a.a2))
         case .llseek:
             if hasHostCompat { return hostCompat(140, a) }
             let r = inner(.lseek, CallArguments(a0: a.a0, a1: a.a1 << 32 | a.a2, a2: a.a4))

@@ -50,11 +50,15 @@ final class GeneratedX86 {
             guard let position = engine.runtime.guestPosition(hostAddress: rip.pointee),
                   let state = UnsafeMutableRawPointer(bitPattern: UInt(rbp) &- UInt(StateLayout.bias)) else { return false }
             if position.flagsInHost { StateLayout.storeStatusFlags(state, eflags: eflags) }
-            let divideError = 0, simd = 19
-            let kind: ExitKind = vector == simd || vector == divideError ? .exception(vector) : .memoryFault
+            // Non-canonical addresses are #GP, which has no address.
+            let pageFault = 14
+            let kind: ExitKind = vector == pageFault ? .memoryFault : .exception(vector)
             state.storeBytes(of: position.pc, toByteOffset: StateLayout.pc, as: UInt64.self)
             state.storeBytes(of: kind.rawValue, toByteOffset: StateLayout.exitKind, as: UInt32.self)
-            state.storeBytes(of: address, toByteOffset: StateLayout.exitAddress, as: UInt64.self)
+            // As programs report #GP: at an address that nothing can be mapped at.
+            let generalProtection = 13
+            let place = vector == generalProtection ? 1 << 63 : address
+            state.storeBytes(of: place, toByteOffset: StateLayout.exitAddress, as: UInt64.self)
             state.storeBytes(of: isWrite ? 1 : 0, toByteOffset: StateLayout.exitAccess, as: UInt32.self)
             rip.pointee = engine.runtime.faultExitAddress
             return true

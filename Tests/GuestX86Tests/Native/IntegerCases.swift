@@ -65,7 +65,7 @@ struct IntegerCases {
             if decoded.reg == UInt8(bitPattern: decoded.base) || decoded.reg == UInt8(bitPattern: decoded.index) { return nil }
         }
         let aligned = name == "cmpxchg16b" ? UInt64(place) & ~15 : UInt64(place)
-        guard harness.aim(decoded, &experiment.before, at: harness.data + aligned, is64: is64) else { return nil }
+        guard name == "lea" || harness.aim(decoded, &experiment.before, at: harness.data + aligned, is64: is64) else { return nil }
         if name == "xlat", decoded.addressSize == 2 { return nil }
         return (experiment, decoded)
     }
@@ -135,7 +135,7 @@ extension IntegerCases {
         let target = start + (random.once(in: 2) ? distance : -distance)
         var code: [UInt8] = []
         if random.once(in: 10) { code.append(0x66) }
-        let kind = random.next() % 8
+        let kind = random.next() % 11
         func near(_ opcode: [UInt8]) -> [UInt8] {
             let distance = Int32(target - start - code.count - opcode.count - 4)
             return opcode + withUnsafeBytes(of: distance) { Array($0) }
@@ -150,6 +150,9 @@ extension IntegerCases {
         case 4: code += [0xFF, random.pick([0xD0, 0xE0]) | register]
         case 5: code += [0xFF, random.pick([0x10, 0x20]) | 4, 0x24] // [rsp]
         case 6: code += [0xC3]
+        case 7: code += [0x9C]
+        case 8: code += [0x9D]
+        case 9: code += [0xC8, random.byte(), random.byte() & 7, random.pick([0, 0, 1, 2, 5, 31, 33])]
         default: code += [0xC2, random.byte() & 31, 0]
         }
         var experiment = blank(code)
@@ -157,7 +160,10 @@ extension IntegerCases {
         if random.once(in: 2) { experiment.before.general[GPR.rcx] = random.next() % 3 }
         experiment.before.general[Int(register)] = harness.code + UInt64(target)
         experiment.data = [UInt8](repeating: 0, count: X86Harness.dataSize / 2)
-        withUnsafeBytes(of: harness.code + UInt64(target)) { experiment.data += $0 }
+        // POPF must not set TF.
+        let top = kind == 8 ? random.next() & UInt64(EFlags.status | EFlags.df) | 0x202 : harness.code + UInt64(target)
+        withUnsafeBytes(of: top) { experiment.data += $0 }
+        if kind == 9 { experiment.before.general[GPR.rbp] = harness.middle + 256 + random.next() % 512 }
         return experiment
     }
 }

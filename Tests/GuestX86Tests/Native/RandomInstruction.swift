@@ -37,7 +37,7 @@ struct RandomInstruction {
         return choices.isEmpty ? 0 : UInt8(random.pick(choices))
     }
 
-    private func attempt(_ random: inout SeededGenerator) -> [UInt8] {
+    func attempt(_ random: inout SeededGenerator) -> [UInt8] {
         var bytes: [UInt8] = []
         let flags = row.flags, constraint = row.constraint
         let prefix = pickBit(constraint.prefixes & (constraint.prefixes == 15 ? 3 : 15), &random)

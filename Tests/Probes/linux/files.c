@@ -29,12 +29,12 @@ static char text[1 << 20];
 static int is_own_cpuinfo(const char *t) { return strstr(t, "isa\t\t: rv64imafdc_") && !strstr(t, "GenuineIntel") && !strstr(t, "AuthenticAMD"); }
 #else
 #include <cpuid.h>
-static unsigned cpuid_edx(void) { unsigned a, b, c, d = 0; __get_cpuid(1, &a, &b, &c, &d); return d; }
-#define IS_OWN_PROCESSOR (getauxval(AT_HWCAP) == cpuid_edx())
+// C libraries for x86 replace AT_HWCAP by a word of their own.
+#define IS_OWN_PROCESSOR !strcmp((char *)getauxval(AT_PLATFORM), MACHINE)
 static int is_own_cpuinfo(const char *t) {
     char vendor[13] = {0}; unsigned a, b, c, d; __get_cpuid(0, &a, &b, &c, &d);
     memcpy(vendor, &b, 4); memcpy(vendor + 4, &d, 4); memcpy(vendor + 8, &c, 4);
-    __get_cpuid(7, &a, &b, &c, &d);
+    __get_cpuid_count(7, 0, &a, &b, &c, &d);
     return strstr(t, vendor) && strstr(t, " fxsr ") && !!strstr(t, " avx2") == (b >> 5 & 1);
 }
 #endif

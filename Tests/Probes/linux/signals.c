@@ -150,7 +150,8 @@ int main(void) {
     char *two = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     munmap(two + 4096, 4096);
     if (!sigsetjmp(back, 1)) *(volatile uint64_t *)(two + 4092) = ~0ull;
-    CHECK("a straddling store faults at the bad page and stores nothing", fault_at == two + 4096 && two[4092] == 0);
+    // 32-bit compilers make two stores of it.
+    CHECK("a straddling store faults at the bad page and stores nothing", fault_at == two + 4096 && (two[4092] == 0 || sizeof(long) == 4));
     if (!sigsetjmp(back, 1)) ((void (*)(void))(two))();
     CHECK("jump to data is ACCERR at the target", fault_signal == SIGSEGV && fault_code == SEGV_ACCERR && fault_at == two);
     if (!sigsetjmp(back, 1)) ((void (*)(void))0x1234560)();
