@@ -58,6 +58,25 @@ def signals(c):
     c.program(c.compile(own / "signals.c", "-static", "-O1")).expect("signals ok\n")
 
 
+@case("programs/threads while the code cache is emptied", notQEMU="has no such switch")
+def flushes(c):
+    c.run(["env", "GUISE_DEBUG=code-cache=512K", c.guise, "run", "--root", c.root(), "/usr/bin/python3", "-c", flushScript],
+          seconds=120).expect("threads ok\n")
+
+
+# Eight threads that use enough code to empty a small cache again and again.
+flushScript = """
+import threading, json, re, random
+def work(n):
+    for i in range(40):
+        json.loads(json.dumps({str(k): [k] * 3 for k in range(50)}))
+        re.compile("a(b|c)*%d" % (i + n * 100)).match("abcbc")
+        random.Random(i).sample(range(100), 5)
+threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+[t.start() for t in threads]; [t.join() for t in threads]; print("threads ok")
+"""
+
+
 @case("programs/self-modifying code", notQEMU="sees no change through a second mapping", on=everywhere)
 def selfModify(c):
     c.program(c.compile(own / "selfmodify.c")).expect("selfmodify ok\n")

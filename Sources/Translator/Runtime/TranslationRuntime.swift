@@ -58,7 +58,8 @@ public final class TranslationRuntime: @unchecked Sendable {
     private var members: [RuntimeMember] = []
     /// Called during a flush, while no thread runs generated code; set once before the first vCPU runs.
     public var flushed: (() -> Void)?
-    /// Raised by every flush; a unit found before it must be looked up again.
+    /// Raised at the start of every flush and at its end, so that it is odd while one is under way: then nobody goes inside.
+    /// What was found in another epoch must be looked up again.
     let epoch: UnsafeMutablePointer<UInt32>
     private var flushing = false
     private var forkCopy: UnsafeMutablePointer<UInt8>?
@@ -155,7 +156,9 @@ public final class TranslationRuntime: @unchecked Sendable {
     /// - Throws: `HostError` when there was no memory for the copy.
     public func finishForkInChild(state: UnsafeMutableRawPointer) throws {
         pthread_mutex_init(lock, nil)
+        // A flush that another thread had begun is nobody's now; its tables are still as they were.
         flushing = false
+        guise_store32(epoch, (epoch.pointee &+ 1) & ~1)
         members.removeAll { $0.state != state }
         guard let copy = forkCopy else { throw HostError("mmap", "code cache of the child", errno: ENOMEM) }
         forkCopy = nil
@@ -472,14 +475,15 @@ public final class TranslationRuntime: @unchecked Sendable {
         flushed?()
         cache.takeBack(releasing: releasing)
         for member in members { Self.clearJumpCache(member.state) }
+        guise_store32(epoch, epoch.pointee &+ 1)
         flushing = false
         pthread_mutex_unlock(lock)
     }
 
-    /// Runs `body` while no other thread is inside. The caller is outside; the body may go in with the epoch it is given,
-    /// but must not translate.
+    /// Runs `body` while no other thread is inside. The caller is outside; the body may go in with `arriveAlone`, but must
+    /// not translate.
     /// - Returns: nil, without having run it, when there has been a flush since `seen` was read.
-    public func exclusively<Result>(by caller: TranslationContext, seen: UInt32, _ body: (UInt32) -> Result) -> Result? {
+    public func exclusively<Result>(by caller: TranslationContext, seen: UInt32, _ body: () -> Result) -> Result? {
         while true {
             pthread_mutex_lock(lock)
             if !flushing { break }
@@ -499,14 +503,15 @@ public final class TranslationRuntime: @unchecked Sendable {
         for other in others {
             while guise_load32(other.inside) != 0 { sched_yield() }
         }
-        let result = body(seen &+ 1)
+        let result = body()
         pthread_mutex_lock(lock)
+        guise_store32(epoch, epoch.pointee &+ 1)
         flushing = false
         pthread_mutex_unlock(lock)
         return result
     }
 
-    /// True while a flush is waiting for threads to come out; nobody may go in.
+    /// False while a flush is under way; nobody may go in.
     func mayEnter() -> Bool {
         pthread_mutex_lock(lock)
         defer { pthread_mutex_unlock(lock) }
