@@ -178,9 +178,8 @@ enum X86Program {
         switch UInt8(truncatingIfNeeded: vector) {
         case ExceptionVector.divide: return signal(SIGFPE, 1, here) // FPE_INTDIV
         case ExceptionVector.debug:
-            let stepBit: UInt64 = 1 << 14, breakBits: UInt64 = 15
-            let cause = r.load(fromByteOffset: SystemLayout.dr6, as: UInt64.self)
-            return signal(SIGTRAP, cause & stepBit != 0 ? 2 : cause & breakBits != 0 ? 4 : 1, here)
+            // Programs have no breakpoint registers: a step (TRAP_TRACE), or INT1.
+            return signal(SIGTRAP, state.eflags & EFlags.tf != 0 ? 2 : 1, here)
         case ExceptionVector.breakpoint: return signal(SIGTRAP)
         case ExceptionVector.invalidOpcode: return signal(SIGILL, 2, here) // ILL_ILLOPN
         case ExceptionVector.segmentNotPresent, ExceptionVector.stack: return signal(SIGBUS)
