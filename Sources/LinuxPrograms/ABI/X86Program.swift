@@ -205,12 +205,20 @@ enum X86Program {
         return flags & inexact != 0 ? 6 : 0
     }
 
+    /// Whether the access that was misaligned is one of 16 bytes (`ExitKind.misaligned`).
+    private static func isVectorAccess(_ r: UnsafeMutableRawPointer) -> Bool {
+        r.load(fromByteOffset: StateLayout.exitAccess, as: UInt32.self) & 4 != 0
+    }
+
     /// The signal for what the engine reports.
     static func fault(_ exit: UserExit, previous: TrapRecord, _ r: UnsafeMutableRawPointer) -> ProgramFault? {
         switch exit {
         case .illegalInstruction: fault(vector: Int(ExceptionVector.invalidOpcode), error: 0, previous: previous, r)
         case .breakpoint: fault(vector: Int(ExceptionVector.breakpoint), error: 0, previous: previous, r)
-        case .misaligned: fault(vector: Int(ExceptionVector.generalProtection), error: 0, previous: previous, r)
+        case .misaligned:
+            // Of a vector that must be aligned, or of whatever EFLAGS.AC forbids.
+            fault(vector: Int(isVectorAccess(r) ? ExceptionVector.generalProtection : ExceptionVector.alignment), error: 0,
+                  previous: previous, r)
         case .exception(let vector, let error): fault(vector: vector, error: error, previous: previous, r)
         default: nil
         }
