@@ -41,13 +41,14 @@ let package = Package(
         module("Translator", ["IR", "SoftFloat", "GuestMemory", "Host", "CHost"]),
         // fronts
         module("GuestRISCV", ["ISA", "IR", "GuestMemory", "Translator", "SavedState"]),
+        module("GuestX86", ["ISA", "IR", "GuestMemory", "Translator", "SavedState", "SoftFloat", "Host", "CHost"]),
         // engines
-        module("TranslatedCPU", ["Translator", "GuestRISCV", "GuestMemory", "Bus", "SavedState", "Host", "CHost"]),
+        module("TranslatedCPU", ["Translator", "GuestRISCV", "GuestX86", "GuestMemory", "Bus", "SavedState", "Host", "CHost"]),
         // devices
         module("Devices", ["Bus", "GuestMemory", "SavedState", "Host", "CHost"]),
         // techniques
-        module("Machines", ["Devices", "Bus", "GuestMemory", "SavedState", "TranslatedCPU", "GuestRISCV", "Host", "CHost", "CZstd", "CZlib"]),
-        module("LinuxPrograms", ["TranslatedCPU", "GuestRISCV", "Host", "CHost"]),
+        module("Machines", ["Devices", "Bus", "GuestMemory", "SavedState", "Translator", "TranslatedCPU", "GuestRISCV", "GuestX86", "Host", "CHost", "CZstd", "CZlib"]),
+        module("LinuxPrograms", ["TranslatedCPU", "Translator", "GuestRISCV", "GuestX86", "Host", "CHost"]),
         // app
         .executableTarget(
             name: "guise",
@@ -66,9 +67,13 @@ let package = Package(
         tests("IRTests", ["IR"]),
         tests("TranslatorTests", ["Translator", "IR"]),
         tests("GuestRISCVTests", ["GuestRISCV", "ISA", "IR", "GuestMemory", "SavedState", "Translator", "TranslatedCPU"]),
+        // Runs guest instructions on the host's own processor, for comparison.
+        .target(name: "CX86Native", dependencies: ["CHost"], path: "Tests/CX86Native"),
+        tests("GuestX86Tests", ["GuestX86", "ISA", "IR", "GuestMemory", "SavedState", "Translator", "TranslatedCPU", "CHost", "CX86Native"]),
+        tests("TranslatedCPUTests", ["TranslatedCPU", "Translator", "GuestX86", "GuestRISCV", "GuestMemory", "Bus", "SavedState"]),
         tests("DevicesTests", ["Devices"]),
         tests("MachinesTests", ["Machines"]),
-        tests("LinuxProgramsTests", ["LinuxPrograms"]),
+        tests("LinuxProgramsTests", ["LinuxPrograms", "GuestX86", "Translator"]),
         tests("TidyTests", []),
     ]
 )

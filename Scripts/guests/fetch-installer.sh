@@ -4,6 +4,8 @@
 source "$(dirname "$0")/../lib.sh"
 arch=${1:?usage: fetch-installer.sh ARCH}
 directory=$cache/installer/$arch
+# Debian 12 is the last with an installer for i386.
+[ "$arch" != i386 ] || suite=bookworm
 if [ ! -e "$directory/ready" ] || [ -n "${GUISE_REFRESH:-}" ]; then
     guest_apt "$arch"
     work=$directory.part

@@ -6,6 +6,7 @@ arch=${1:?usage: make-root.sh ARCH}
 root=$cache/roots/$arch
 packages=(base-files base-passwd libc-bin busybox-static bash dash coreutils findutils grep sed gawk tar gzip xz-utils
     zstd bzip2 diffutils file make python3 lua5.4 sqlite3 perl gcc g++ libc6-dev binutils procps hostname bsdutils util-linux)
+case $arch in amd64 | i386) packages+=(openssl) ;; esac
 stamp="1 $suite ${packages[*]}"
 if [ "$(cat "$root/.guise" 2>/dev/null || true)" != "$stamp" ] || [ -n "${GUISE_REFRESH:-}" ]; then
     guest_apt "$arch"

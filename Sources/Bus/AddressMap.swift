@@ -53,26 +53,28 @@ public final class BusWindow: @unchecked Sendable {
 /// Why a set of windows does not make an address map.
 public enum BusError: Error, Equatable, CustomStringConvertible {
     case emptyWindow(String)
+    /// A window of I/O ports passes port 65535.
+    case outsidePorts(String)
     case overlap(String, String)
     case duplicateName(String)
 
     public var description: String {
         switch self {
         case .emptyWindow(let name): "device window '\(name)' is empty or passes the end of the address space"
+        case .outsidePorts(let name): "I/O port window '\(name)' passes port 0xffff"
         case .overlap(let first, let second): "device windows '\(first)' and '\(second)' overlap"
         case .duplicateName(let name): "two device windows are called '\(name)'"
         }
     }
 }
 
-/// The devices of a machine by guest-physical address.
-public final class Bus: Savable, @unchecked Sendable {
-    /// The windows, in ascending order of address.
-    public let windows: [BusWindow]
+/// Windows in ascending order of address, none overlapping: one address space.
+struct WindowTable: Sendable {
+    let windows: [BusWindow]
     private let starts: [UInt64]
 
     /// - Throws: `BusError` when windows overlap or share a name.
-    public init(_ windows: [BusWindow]) throws {
+    init(_ windows: [BusWindow]) throws {
         let sorted = windows.sorted { $0.start < $1.start }
         var names = Set<String>()
         for (index, window) in sorted.enumerated() {
@@ -91,27 +93,80 @@ public final class Bus: Savable, @unchecked Sendable {
     }
 
     /// The window that holds `address`, or nil.
-    public func window(at address: GuestPhysical) -> BusWindow? {
+    func window(at address: UInt64) -> BusWindow? {
         var low = 0
         var high = starts.count
         while low < high {
             let middle = (low &+ high) / 2
-            if starts[middle] <= address.value { low = middle &+ 1 } else { high = middle }
+            if starts[middle] <= address { low = middle &+ 1 } else { high = middle }
         }
         guard low > 0 else { return nil }
         let window = windows[low &- 1]
-        return address.value &- window.start.value < window.sizeBytes ? window : nil
+        return address &- window.start.value < window.sizeBytes ? window : nil
     }
+
+    /// The window that answers a naturally aligned access of that size, and the offset into it.
+    func target(_ address: UInt64, _ size: Int) -> (BusWindow, UInt64)? {
+        guard size == 1 || size == 2 || size == 4 || size == 8 else { return nil }
+        guard address & UInt64(size &- 1) == 0, let window = window(at: address) else { return nil }
+        let offset = address &- window.start.value
+        guard window.sizes.contains(AccessSizes(rawValue: UInt8(size))),
+              UInt64(size) <= window.sizeBytes &- offset else { return nil }
+        return (window, offset)
+    }
+
+    func save(to writer: inout StateWriter) {
+        writer.put(UInt32(windows.count))
+        for window in windows {
+            writer.section(window.name, version: 1) { writer in
+                window.lock.withLock { window.device.save(to: &writer) }
+            }
+        }
+    }
+
+    func restore(from reader: inout StateReader, section: String) throws {
+        let count: UInt32 = try reader.get()
+        guard count == UInt32(windows.count) else {
+            throw StateError.invalid(section: section, reason: "\(count) devices, the board has \(windows.count)")
+        }
+        for window in windows {
+            try reader.section(window.name, newest: 1) { reader, _ in
+                try window.lock.withLock { try window.device.restore(from: &reader) }
+            }
+        }
+    }
+}
+
+/// The devices of a machine by guest-physical address, and by I/O port where it has ports.
+public final class Bus: Savable, @unchecked Sendable {
+    private let table: WindowTable
+    /// The I/O ports; empty on machines without.
+    public let ports: PortSpace
+
+    /// The windows, in ascending order of address.
+    public var windows: [BusWindow] { table.windows }
+
+    /// - Parameters:
+    ///   - windows: of the physical address space.
+    ///   - ports: of the I/O port space; `start` is a port number.
+    /// - Throws: `BusError` when windows of one space overlap or share a name.
+    public init(_ windows: [BusWindow], ports: [BusWindow] = []) throws {
+        table = try WindowTable(windows)
+        self.ports = try PortSpace(ports)
+    }
+
+    /// The window that holds `address`, or nil.
+    public func window(at address: GuestPhysical) -> BusWindow? { table.window(at: address.value) }
 
     /// Reads `size` bytes; nil when no device answers an access of that place, size and alignment.
     public func read(_ address: GuestPhysical, size: Int) -> UInt64? {
-        guard let (window, offset) = target(address, size) else { return nil }
+        guard let (window, offset) = table.target(address.value, size) else { return nil }
         return window.lock.withLock { window.device.read(offset: offset, size: size) }
     }
 
     /// Writes the low `size` bytes of `value`; false when no device answers an access of that place, size and alignment.
     public func write(_ address: GuestPhysical, size: Int, value: UInt64) -> Bool {
-        guard let (window, offset) = target(address, size) else { return false }
+        guard let (window, offset) = table.target(address.value, size) else { return false }
         let mask = size == 8 ? UInt64.max : (1 << UInt64(size &* 8)) &- 1
         window.lock.withLock { window.device.write(offset: offset, size: size, value: value & mask) }
         return true
@@ -119,53 +174,36 @@ public final class Bus: Savable, @unchecked Sendable {
 
     /// Runs `body` with the lock of `device` held, for callers that are not a vCPU's access.
     public func exclusive<Result>(_ device: any MMIODevice, _ body: () throws -> Result) rethrows -> Result {
-        guard let window = windows.first(where: { $0.device === device }) else { return try body() }
+        let window = windows.first { $0.device === device } ?? ports.windows.first { $0.device === device }
+        guard let window else { return try body() }
         return try window.lock.withLock(body)
     }
 
+    private var allWindows: [BusWindow] { windows + ports.windows }
+
     /// Brings every device to a standstill, so that RAM and state can be read consistently.
-    public func pause() { for window in windows { (window.device as? any PausableDevice)?.pause() } }
+    public func pause() { for window in allWindows { (window.device as? any PausableDevice)?.pause() } }
 
     /// Ends a `pause`.
-    public func resume() { for window in windows { (window.device as? any PausableDevice)?.resume() } }
+    public func resume() { for window in allWindows { (window.device as? any PausableDevice)?.resume() } }
 
     /// Returns every device to its power-on state.
     public func reset() {
-        for window in windows { window.lock.withLock { window.device.reset() } }
+        for window in allWindows { window.lock.withLock { window.device.reset() } }
     }
 
-    /// Writes every device, in map order, each in a section named like its window.
+    /// Writes every device, in map order, each in a section named like its window; those on ports in a second section.
     public func save(to writer: inout StateWriter) {
-        writer.section("bus", version: 1) { writer in
-            writer.put(UInt32(windows.count))
-            for window in windows {
-                writer.section(window.name, version: 1) { writer in
-                    window.lock.withLock { window.device.save(to: &writer) }
-                }
-            }
-        }
+        writer.section("bus", version: 1) { table.save(to: &$0) }
+        guard !ports.windows.isEmpty else { return }
+        writer.section("ports", version: 1) { ports.table.save(to: &$0) }
     }
 
     public func restore(from reader: inout StateReader) throws {
-        try reader.section("bus", newest: 1) { reader, _ in
-            let count: UInt32 = try reader.get()
-            guard count == UInt32(windows.count) else {
-                throw StateError.invalid(section: "bus", reason: "\(count) devices, the board has \(windows.count)")
-            }
-            for window in windows {
-                try reader.section(window.name, newest: 1) { reader, _ in
-                    try window.lock.withLock { try window.device.restore(from: &reader) }
-                }
-            }
+        try reader.section("bus", newest: 1) { reader, _ in try table.restore(from: &reader, section: "bus") }
+        guard !ports.windows.isEmpty else { return }
+        try reader.section("ports", newest: 1) { reader, _ in
+            try ports.table.restore(from: &reader, section: "ports")
         }
-    }
-
-    private func target(_ address: GuestPhysical, _ size: Int) -> (BusWindow, UInt64)? {
-        guard size == 1 || size == 2 || size == 4 || size == 8 else { return nil }
-        guard address.value & UInt64(size &- 1) == 0, let window = window(at: address) else { return nil }
-        let offset = address.value &- window.start.value
-        guard window.sizes.contains(AccessSizes(rawValue: UInt8(size))),
-              UInt64(size) <= window.sizeBytes &- offset else { return nil }
-        return (window, offset)
     }
 }

@@ -72,6 +72,10 @@ __asm__(
     FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
     FUNCTION("guise_store8") "1: movq %rsi, (%rdi)\nxor %eax, %eax\nret\n"
     FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
+    // (rdi address, rsi low, rdx high): one host store, so that a fault on the second page leaves the first untouched
+    FUNCTION("guise_store16") "movq %rsi, %xmm0\nmovq %rdx, %xmm1\npunpcklqdq %xmm1, %xmm0\n"
+    "1: movups %xmm0, (%rdi)\nxor %eax, %eax\nret\n"
+    FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
     // (rdi address, rsi expected, rdx desired, rcx out)
     FUNCTION("guise_cas1") "mov %rsi, %rax\n1: lock cmpxchgb %dl, (%rdi)\nmovzbl %al, %eax\nmov %rax, (%rcx)\nxor %eax, %eax\nret\n"
     FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
@@ -113,6 +117,30 @@ __asm__(
     FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
     FUNCTION("guise_xadd8") "1: lock xaddq %rsi, (%rdi)\nmov %rsi, (%rdx)\nxor %eax, %eax\nret\n"
     FIXUP("1b", "guise_access_failed", GREG_RDI, 1)
+    // x86 string instructions, repeated: (rdi destination, rsi source or value, rdx count, ecx backward); the count left.
+#define MOVE(n, s)                                                                                                    \
+    FUNCTION("guise_movs" #n) "test %ecx, %ecx\nmov %rdx, %rcx\njz 1f\nstd\n1: rep movs" s "\n"                       \
+    "2: cld\nmov %rcx, %rax\nret\n" FIXUP("1b", "2b", GREG_RSI, 0)
+#define FILL(n, s)                                                                                                    \
+    FUNCTION("guise_stos" #n) "mov %rsi, %rax\ntest %ecx, %ecx\nmov %rdx, %rcx\njz 1f\nstd\n1: rep stos" s "\n"       \
+    "2: cld\nmov %rcx, %rax\nret\n" FIXUP("1b", "2b", GREG_RDI, 1)
+    // (rdi, rsi, rdx count, rcx in and out: EFLAGS with DF), until equal or not equal; the count left.
+#define COMPARE(n, s, how)                                                                                            \
+    FUNCTION("guise_cmps_" how #n) "mov %rcx, %r8\nmov %rdx, %rcx\npush (%r8)\npopfq\n1: " how " cmps" s "\n"         \
+    "2: pushfq\npop (%r8)\ncld\nmov %rcx, %rax\nret\n" FIXUP("1b", "2b", GREG_RSI, 0)                                \
+    FUNCTION("guise_scas_" how #n) "mov %rcx, %r8\nmov %rsi, %rax\nmov %rdx, %rcx\npush (%r8)\npopfq\n"               \
+    "1: " how " scas" s "\n2: pushfq\npop (%r8)\ncld\nmov %rcx, %rax\nret\n" FIXUP("1b", "2b", GREG_RDI, 0)
+    MOVE(1, "b") MOVE(2, "w") MOVE(4, "l") MOVE(8, "q") FILL(1, "b") FILL(2, "w") FILL(4, "l") FILL(8, "q")
+    COMPARE(1, "b", "repe") COMPARE(2, "w", "repe") COMPARE(4, "l", "repe") COMPARE(8, "q", "repe")
+    COMPARE(1, "b", "repne") COMPARE(2, "w", "repne") COMPARE(4, "l", "repne") COMPARE(8, "q", "repne")
+    FUNCTION("guise_has_compat_calls")
+    "push %rbx\n"
+    "mov $20, %eax\n" // getpid
+    "1: int $0x80\n"
+    "mov $1, %eax\n"
+    "pop %rbx\n"
+    "ret\n"
+    "2: xor %eax, %eax\npop %rbx\nret\n" FIXUP("1b", "2b", GREG_RDI, 0)
     ".pushsection .rodata.guise_fixups,\"a\"\n"
     ".globl guise_fixups_end\nguise_fixups_end:\n"
     ".popsection\n");
@@ -147,11 +175,44 @@ int guise_cmpxchg16(uint64_t address, const uint64_t expected[2], const uint64_t
     return guise_cas16(address, expected, desired, old);
 }
 
+typedef unsigned long string_move(uint64_t, uint64_t, unsigned long, int);
+typedef unsigned long string_compare(uint64_t, uint64_t, unsigned long, uint64_t *);
+string_move guise_movs1, guise_movs2, guise_movs4, guise_movs8, guise_stos1, guise_stos2, guise_stos4, guise_stos8;
+string_compare guise_cmps_repe1, guise_cmps_repe2, guise_cmps_repe4, guise_cmps_repe8, guise_cmps_repne1, guise_cmps_repne2,
+    guise_cmps_repne4, guise_cmps_repne8, guise_scas_repe1, guise_scas_repe2, guise_scas_repe4, guise_scas_repe8,
+    guise_scas_repne1, guise_scas_repne2, guise_scas_repne4, guise_scas_repne8;
+
+unsigned long guise_string_move(uint64_t dst, uint64_t src, unsigned long count, int size_log2, int backward) {
+    static string_move *const moves[] = {guise_movs1, guise_movs2, guise_movs4, guise_movs8};
+    return moves[size_log2 & 3](dst, src, count, backward);
+}
+
+unsigned long guise_string_fill(uint64_t dst, uint64_t value, unsigned long count, int size_log2, int backward) {
+    static string_move *const fills[] = {guise_stos1, guise_stos2, guise_stos4, guise_stos8};
+    return fills[size_log2 & 3](dst, value, count, backward);
+}
+
+unsigned long guise_string_compare(uint64_t dst, uint64_t src, unsigned long count, int size_log2, int while_equal,
+                                   uint64_t *flags) {
+    static string_compare *const compares[] = {guise_cmps_repne1, guise_cmps_repne2, guise_cmps_repne4, guise_cmps_repne8,
+                                               guise_cmps_repe1,  guise_cmps_repe2,  guise_cmps_repe4,  guise_cmps_repe8};
+    return compares[(size_log2 & 3) + (while_equal ? 4 : 0)](dst, src, count, flags);
+}
+
+unsigned long guise_string_scan(uint64_t dst, uint64_t value, unsigned long count, int size_log2, int while_equal,
+                                uint64_t *flags) {
+    static string_compare *const scans[] = {guise_scas_repne1, guise_scas_repne2, guise_scas_repne4, guise_scas_repne8,
+                                            guise_scas_repe1,  guise_scas_repe2,  guise_scas_repe4,  guise_scas_repe8};
+    return scans[(size_log2 & 3) + (while_equal ? 4 : 0)](dst, value, count, flags);
+}
+
 static __thread uint64_t fault_address;
 static __thread int fault_was_write;
+static __thread unsigned long fault_count;
 
 uint64_t guise_last_fault_address(void) { return fault_address; }
 int guise_last_fault_was_write(void) { return fault_was_write; }
+unsigned long guise_fault_count(void) { return fault_count; }
 
 int guise_fixup_fault(void *context) {
     greg_t *gregs = ((ucontext_t *)context)->uc_mcontext.gregs;
@@ -161,7 +222,9 @@ int guise_fixup_fault(void *context) {
         if (table + f->at != pc) continue;
         enum { page_fault = 14 };
         fault_address = (uint64_t)(gregs[REG_TRAPNO] == page_fault ? gregs[REG_CR2] : gregs[f->base]);
-        fault_was_write = f->writes;
+        enum { write_access = 2 };
+        fault_was_write = gregs[REG_TRAPNO] == page_fault ? (gregs[REG_ERR] & write_access) != 0 : f->writes;
+        fault_count++;
         gregs[REG_RIP] = (greg_t)(table + f->exit);
         gregs[REG_EFL] &= ~(greg_t)0x400; // DF: the C ABI wants it clear
         return 1;

@@ -45,6 +45,7 @@ int guise_take_bit(uint64_t *word, int signal) {
 // guise_safe_begin..guise_safe_end is the window in which the call has not happened yet. A kernel that restarts a
 // call after a handler puts the program counter back on the syscall instruction, which is inside.
 extern const char guise_safe_begin[], guise_safe_end[], guise_safe_abandon[], guise_restorer[];
+extern const char guise_compat_begin[], guise_compat_end[], guise_compat_abandon[];
 __asm__(
     ".text\n"
     ".globl guise_syscall\n.type guise_syscall,@function\n.p2align 4\nguise_syscall:\n"
@@ -75,6 +76,30 @@ __asm__(
     "guise_safe_abandon:\n"
     "mov $-512, %rax\n"
     "ret\n"
+    // The same by the host's 32-bit entry.
+    ".globl guise_safe_compat_syscall\n.type guise_safe_compat_syscall,@function\n.p2align 4\n"
+    "guise_safe_compat_syscall:\n"
+    "push %rbx\n"
+    "push %rbp\n"
+    "mov %rdi, %r11\n"
+    "mov %esi, %eax\n"
+    "mov %edx, %ebx\n"
+    "mov %r8d, %edx\n"
+    "mov %r9d, %esi\n"
+    "mov 24(%rsp), %edi\n"
+    "mov 32(%rsp), %ebp\n"
+    "guise_compat_begin:\n"
+    "cmpq $0, (%r11)\n"
+    "jne guise_compat_abandon\n"
+    "int $0x80\n"
+    "guise_compat_end:\n"
+    "cltq\n"
+    "1: pop %rbp\n"
+    "pop %rbx\n"
+    "ret\n"
+    "guise_compat_abandon:\n"
+    "mov $-512, %rax\n"
+    "jmp 1b\n"
     ".p2align 4\nguise_restorer:\n"
     "mov $15, %eax\n" // rt_sigreturn
     "syscall\n"
@@ -177,8 +202,8 @@ long guise_fork(void) {
     return pid < 0 ? -errno : pid;
 }
 
-// All signals but the two that the emulator itself needs at any time.
-#define EVERYTHING (~(1ull << (SIGSEGV - 1)) & ~(1ull << (SIGBUS - 1)))
+// All signals but those that the emulator itself needs at any time.
+#define EVERYTHING (~(1ull << (SIGSEGV - 1)) & ~(1ull << (SIGBUS - 1)) & ~(1ull << (SIGFPE - 1)))
 
 struct kernel_sigaction {
     void *handler;
@@ -192,10 +217,10 @@ static void on_signal(int signal, siginfo_t *info, void *context) {
     ucontext_t *uc = context;
     struct guise_thread *t = self;
     uint64_t bit = 1ull << (signal - 1);
-    int is_fault = signal == SIGSEGV || signal == SIGBUS;
+    int is_fault = signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE;
     if (is_fault && info->si_code > 0) {
-        if (guise_fixup_fault(uc)) return;
         if (fault_hook && fault_hook(signal, info, uc)) return;
+        if (signal != SIGFPE && guise_fixup_fault(uc)) return;
         static const char message[] = "guise: internal error: the emulator itself faulted; this is a bug in guise\n";
         guise_syscall(SYS_write, 2, (long)message, sizeof message - 1, 0, 0, 0);
         guise_set_disposition(signal, guise_default, 0);
@@ -214,6 +239,8 @@ static void on_signal(int signal, siginfo_t *info, void *context) {
     uintptr_t pc = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
     if (pc >= (uintptr_t)guise_safe_begin && pc < (uintptr_t)guise_safe_end)
         uc->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)guise_safe_abandon;
+    if (pc >= (uintptr_t)guise_compat_begin && pc < (uintptr_t)guise_compat_end)
+        uc->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)guise_compat_abandon;
     if (t->cpu && interrupt_hook) interrupt_hook(t->cpu);
 }
 

@@ -73,9 +73,23 @@ int guise_hostfloat_has(guise_hostfloat_op op) {
 DEFINE(guise_hostfloat_f32, "ss", "sd")
 DEFINE(guise_hostfloat_f64, "sd", "ss")
 
+uint32_t guise_host_rcp(uint32_t a) {
+    uint32_t result;
+    __asm__("movd %1, %%xmm0\n\trcpss %%xmm0, %%xmm0\n\tmovd %%xmm0, %0" : "=r"(result) : "r"(a) : "xmm0");
+    return result;
+}
+
+uint32_t guise_host_rsqrt(uint32_t a) {
+    uint32_t result;
+    __asm__("movd %1, %%xmm0\n\trsqrtss %%xmm0, %%xmm0\n\tmovd %%xmm0, %0" : "=r"(result) : "r"(a) : "xmm0");
+    return result;
+}
+
 #else
 
 int guise_hostfloat_has(guise_hostfloat_op op) { (void)op; return 0; }
+uint32_t guise_host_rcp(uint32_t a) { (void)a; return 0; }
+uint32_t guise_host_rsqrt(uint32_t a) { (void)a; return 0; }
 
 guise_hostfloat_result guise_hostfloat_f32(guise_hostfloat_op op, uint32_t mxcsr, 
                                            uint64_t a, uint64_t b, uint64_t c) {

@@ -230,6 +230,73 @@ public final class Builder {
         return unit.append(Instruction(.select, type(of: then), a: condition, b: then, c: otherwise))
     }
 
+    // MARK: partial registers and condition codes
+
+    /// `a` with the bits from `bit` on replaced by `b`.
+    public func deposit(_ a: ValueID, _ b: ValueID, bit: Int = 0) -> ValueID {
+        unit.append(Instruction(.deposit, type(of: a), a: a, b: b, imm: Int64(bit)))
+    }
+
+    /// The flags of an operation on a and b, given the flags before where it needs them.
+    public func flags(_ operation: FlagOperation, _ a: ValueID, _ b: ValueID = .none, before: ValueID = .none) -> ValueID {
+        unit.append(Instruction(.flagsOf, .flags, aux: operation.rawValue, a: a, b: b, c: before))
+    }
+
+    /// 1 where the condition holds, otherwise 0.
+    public func testFlags(_ condition: FlagCondition, _ flags: ValueID) -> ValueID {
+        let source = unit.instructions[Int(flags)]
+        if source.opcode == .setCarry, condition == .carry { return source.a }
+        if source.opcode == .setCarry, condition == .notCarry { return binary(.xor, source.a, constant(1, .i1)) }
+        return unit.append(Instruction(.testFlags, .i1, aux: condition.rawValue, a: flags))
+    }
+
+    /// The status bits of EFLAGS.
+    public func flagsToBits(_ flags: ValueID) -> ValueID { unit.append(Instruction(.flagsToBits, .i64, a: flags)) }
+
+    /// Flags from the status bits of EFLAGS; other bits do not matter.
+    public func bitsToFlags(_ bits: ValueID) -> ValueID { unit.append(Instruction(.bitsToFlags, .flags, a: bits)) }
+
+    /// The flags with CF replaced by an i1.
+    public func setCarry(_ carry: ValueID, before: ValueID) -> ValueID {
+        unit.append(Instruction(.setCarry, .flags, a: carry, b: before))
+    }
+
+    /// addWithCarry, subtractWithBorrow, rotateCarryLeft or rotateCarryRight.
+    public func withCarry(_ opcode: Opcode, _ a: ValueID, _ b: ValueID, _ flags: ValueID) -> ValueID {
+        unit.append(Instruction(opcode, type(of: a), a: a, b: b, c: flags))
+    }
+
+    /// Leaves for guest address `target` when the condition holds.
+    public func exitIf(_ condition: FlagCondition, _ flags: ValueID, target: UInt64) {
+        let source = unit.instructions[Int(flags)]
+        if source.opcode == .setCarry, condition == .carry || condition == .notCarry {
+            return exitIf(condition == .carry ? .notEqual : .equal, source.a, constant(0, .i1), target: target)
+        }
+        unit.append(Instruction(.exitIfFlags, .flags, aux: condition.rawValue, a: flags, imm: Int64(bitPattern: target)))
+    }
+
+    /// Ends the unit with exit code `code` at the current instruction when the condition holds.
+    public func raiseIf(_ condition: Condition, _ a: ValueID, _ b: ValueID, code: UInt8) {
+        unit.append(Instruction(.raiseIf, type(of: a), aux: condition.rawValue, a: a, b: b, imm: Int64(code)))
+    }
+
+    // MARK: vectors
+
+    /// A vector operation; operands as the operation says.
+    public func vector(_ operation: VectorOperation, _ a: ValueID = .none, _ b: ValueID = .none, _ c: ValueID = .none,
+                       immediate: UInt8 = 0) -> ValueID {
+        unit.append(Instruction(.vector, operation.signature.result, aux: immediate, a: a, b: b, c: c,
+                                imm: Int64(operation.rawValue)))
+    }
+
+    /// An i32 or i64 as the low lane of a vector, zeros above.
+    public func vectorFromInteger(_ a: ValueID) -> ValueID { unit.append(Instruction(.vectorFromInteger, .v128, a: a)) }
+
+    /// The low lane of a vector as i32 or i64.
+    public func vectorToInteger(_ a: ValueID, _ type: ValueType) -> ValueID {
+        unit.append(Instruction(.vectorToInteger, type, a: a))
+    }
+
     // MARK: memory
 
     /// Loads from base + displacement, extended to `type` as the format says.
@@ -257,6 +324,12 @@ public final class Builder {
                        _ format: MemoryFormat) -> ValueID {
         unit.append(Instruction(.atomic, .i64, aux: format.rawValue, a: address, b: operand,
                                 imm: Int64(operation.rawValue)))
+    }
+
+    /// Replaces memory by `desired` if it holds `expected`, in one indivisible step; the value is what was there before.
+    public func compareExchange(_ address: ValueID, expected: ValueID, desired: ValueID, _ format: MemoryFormat,
+                                _ type: ValueType) -> ValueID {
+        unit.append(Instruction(.compareExchange, type, aux: format.rawValue, a: address, b: expected, c: desired))
     }
 
     /// Orders memory accesses around it, as strongly as `kind` says.

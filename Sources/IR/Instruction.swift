@@ -31,6 +31,12 @@ public struct Instruction: Equatable, Sendable {
         self.c = c
         self.imm = imm
     }
+
+    /// As the opcode's, knowing which vector operations report exceptions in MXCSR.
+    @inlinable public var hasEffect: Bool {
+        guard opcode == .vector else { return opcode.hasEffect }
+        return VectorOperation(rawValue: UInt16(truncatingIfNeeded: imm))?.signature.usesMXCSR ?? true
+    }
 }
 
 extension Opcode {
@@ -39,7 +45,15 @@ extension Opcode {
     @inlinable public var isBarrier: Bool {
         switch self {
         case .load, .store, .loadReserved, .storeConditional, .atomic, .compareExchange,
-             .exitIf, .jump, .jumpIndirect, .raise, .call: true
+             .exitIf, .exitIfFlags, .raiseIf, .jump, .jumpIndirect, .raise, .call: true
+        default: false
+        }
+    }
+
+    /// True for barriers that either fault or go on.
+    @inlinable public var onlyFaults: Bool {
+        switch self {
+        case .load, .store, .loadReserved, .storeConditional, .atomic, .compareExchange: true
         default: false
         }
     }
@@ -50,7 +64,7 @@ extension Opcode {
         case .set, .fence, .instruction, .writeFloatFlags,
              .floatAdd, .floatSubtract, .floatMultiply, .floatDivide, .floatSquareRoot, .floatMultiplyAdd,
              .floatMinimum, .floatMaximum, .floatCompare, .floatToSigned, .floatToUnsigned,
-             .signedToFloat, .unsignedToFloat, .floatToFloat: true
+             .signedToFloat, .unsignedToFloat, .floatToFloat, .vector: true
         default: isBarrier
         }
     }

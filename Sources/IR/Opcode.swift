@@ -40,6 +40,36 @@ public enum Opcode: UInt8, CaseIterable, Sendable {
     case compare
     /// a: i1, then b else c.
     case select
+    /// The low bits of a with the bits from imm on replaced by b, which is narrower: a partial register write.
+    case deposit
+
+    // MARK: condition codes (x86 status flags; type `flags`). a, b operands of one integer type, c the flags before.
+    /// aux = FlagOperation: the flags that operation leaves behind. The value of the same operation is an operation of its
+    /// own; a generator fuses the two when they follow each other.
+    case flagsOf
+    /// a: flags, aux = FlagCondition; result i1.
+    case testFlags
+    /// a: flags; the status bits of EFLAGS as i64 (CF 0, PF 2, AF 4, ZF 6, SF 7, OF 11), other bits 0.
+    case flagsToBits
+    /// a: i64, b: none; the reverse.
+    case bitsToFlags
+    /// a: i1, b: flags; the flags with CF replaced.
+    case setCarry
+    /// a + b + CF of c; a - b - CF of c.
+    case addWithCarry, subtractWithBorrow
+    /// a rotated through CF of c by b, which is below the width plus one.
+    case rotateCarryLeft, rotateCarryRight
+    /// aux = FlagCondition, a: flags; when it holds, leave the unit for guest address imm.
+    case exitIfFlags
+    /// aux = Condition, a, b integers of one type: when it holds, leave the unit with exit code imm, as `raise` does, at
+    /// the current instruction.
+    case raiseIf
+
+    // MARK: vectors
+    /// imm = VectorOperation raw value, aux = its immediate byte; a, b, c operands as the operation says.
+    case vector
+    /// i32 or i64 to the low lane of a vector, zeros above; and the low lane of a vector as i32 or i64.
+    case vectorFromInteger, vectorToInteger
 
     // MARK: memory. Address of load and store = a + imm (mod 2^64), of the others a. aux = MemoryFormat.
     case load
@@ -51,7 +81,8 @@ public enum Opcode: UInt8, CaseIterable, Sendable {
     case storeConditional
     /// b = operand, imm = AtomicOperation raw value (no displacement); result = old memory value, extended per aux.
     case atomic
-    /// b = expected, c = desired; result = old memory value.
+    /// b = expected, c = desired; result = old memory value, extended per aux. Counts as a write even when nothing is
+    /// stored.
     case compareExchange
     /// aux = FenceKind bits.
     case fence
@@ -106,6 +137,32 @@ public enum Condition: UInt8, CaseIterable, Sendable {
     case equal, notEqual, lessSigned, greaterOrEqualSigned, lessUnsigned, greaterOrEqualUnsigned
     /// The condition that holds exactly when this one does not.
     @inlinable public var inverted: Condition { Condition(rawValue: rawValue ^ 1)! }
+}
+
+/// What `flagsOf` computes the flags of. Undefined flags are as on AMD processors (docs/x86.md).
+public enum FlagOperation: UInt8, CaseIterable, Sendable {
+    case add, sub
+    /// c supplies the carry or borrow.
+    case addCarry, subtractBorrow
+    /// a = the result of and, or, xor, test; no b.
+    case logic
+    /// No b; CF is that of c.
+    case increment, decrement
+    /// b = amount, below the width (shiftDouble: see the front); with an amount of 0 the flags are those of c, which may
+    /// be left out when b is a constant other than 0.
+    case shiftLeft, shiftRightUnsigned, shiftRightSigned
+    /// CF and OF change, the others are those of c.
+    case rotateLeft, rotateRight, rotateCarryLeft, rotateCarryRight
+    /// CF = OF = the product does not fit the operands' type; the others are those of c.
+    case multiplySigned, multiplyUnsigned
+}
+
+/// A condition on flags, with x86's encoding.
+public enum FlagCondition: UInt8, CaseIterable, Sendable {
+    case overflow, notOverflow, carry, notCarry, zero, notZero, carryOrZero, notCarryOrZero
+    case sign, notSign, parity, notParity, less, notLess, lessOrEqual, notLessOrEqual
+    /// The condition that holds exactly when this one does not.
+    @inlinable public var inverted: FlagCondition { FlagCondition(rawValue: rawValue ^ 1)! }
 }
 
 /// Floating point comparison. Ordered: false when an operand is a NaN.

@@ -9,6 +9,9 @@ public final class Unit {
     public var mode: UInt32 = 0
     /// The rounding the guest's register holds while this unit runs; executors may rely on it for `Rounding.dynamic`.
     public var rounding: Rounding = .nearestEven
+    /// The guest has unmasked floating point exceptions: vector operations that report in MXCSR may fault. Set by the
+    /// front after `Builder.begin`.
+    public var trapsFloats = false
     /// Guest bytes covered, counted from `start`.
     public var byteLength = 0
     /// Guest instructions lifted.
@@ -34,6 +37,7 @@ public final class Unit {
     public convenience init(copying other: Unit) {
         self.init(capacity: max(1, other.count))
         reset(start: other.start, mode: other.mode, rounding: other.rounding)
+        trapsFloats = other.trapsFloats
         byteLength = other.byteLength
         guestInstructionCount = other.guestInstructionCount
         isLooping = other.isLooping
@@ -52,9 +56,16 @@ public final class Unit {
         self.start = start
         self.mode = mode
         self.rounding = rounding
+        trapsFloats = false
         byteLength = 0
         guestInstructionCount = 0
         count = 0
+    }
+
+    /// True for operations that either fault or go on.
+    @inline(__always)
+    public func onlyFaults(_ instruction: Instruction) -> Bool {
+        instruction.opcode.onlyFaults || trapsFloats && instruction.opcode == .vector && instruction.hasEffect
     }
 
     /// Appends an operation and returns the value it defines.

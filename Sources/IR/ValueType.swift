@@ -26,11 +26,20 @@ public enum ValueType: UInt8, CaseIterable, Sendable {
         }
     }
 
-    /// True for f32 and f64, which live in vector registers of the host.
+    /// True for f32 and f64.
     @inlinable @inline(__always)
     public var isFloat: Bool {
         switch self {
         case .f32, .f64: true
+        default: false
+        }
+    }
+
+    /// True for what lives in vector registers of the host: f32, f64 and v128.
+    @inlinable @inline(__always)
+    public var inVectorRegister: Bool {
+        switch self {
+        case .f32, .f64, .v128: true
         default: false
         }
     }

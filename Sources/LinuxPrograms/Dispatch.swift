@@ -8,9 +8,30 @@ import Glibc
 extension GuestThread {
     /// Executes one system call.
     func perform(_ call: SystemCall, _ a: CallArguments) -> CallResult {
+        if watchesWrites { openBuffers(call, a) }
         switch call {
         case .rt_sigreturn: return signalReturn()
         default: return .value(result(call, a))
+        }
+    }
+
+    /// Makes the buffers of reading calls writable where pages in them hold translated code: such a call may have consumed
+    /// its data when it fails, or be short.
+    private func openBuffers(_ call: SystemCall, _ a: CallArguments) {
+        let engine = process.engine
+        switch call {
+        case .read, .pread64, .recvfrom: engine.makeWritable(start: a.a1, length: a.a2)
+        case .readv, .preadv, .preadv2: openVector(a.a1, a.a2)
+        case .recvmsg:
+            if let header = Guest.load(a.a1, as: (UInt64, UInt64, UInt64, UInt64).self) { openVector(header.2, header.3) }
+        default: break
+        }
+    }
+
+    private func openVector(_ address: UInt64, _ count: UInt64) {
+        for i in 0..<min(count, 1024) {
+            guard let piece = Guest.load(address &+ i &* 16, as: (base: UInt64, length: UInt64).self) else { return }
+            process.engine.makeWritable(start: piece.base, length: piece.length)
         }
     }
 
@@ -46,7 +67,9 @@ extension GuestThread {
         // Files by path
         case .openat: openat(a)
         case .openat2: openat2(a)
-        case .open: openat(CallArguments(a0: UInt64(bitPattern: -100), a1: a.a0, a2: a.a1, a3: a.a2))
+        case .open, .creat, .stat, .lstat, .access, .readlink, .mkdir, .mknod, .unlink, .rmdir, .chmod, .chown, .lchown,
+            .rename, .link, .symlink, .futimesat: older(call, a)
+        case .utime, .utimes: times(call, a)
         case .fstat: fstat(a)
         case .fstatat: fstatat(a)
         case .statx: statx(a)
@@ -79,7 +102,8 @@ extension GuestThread {
         // Processes
         case .clone: clone(a)
         case .clone3: clone3(a)
-        case .fork: fork(CloneRequest(flags: UInt64(SIGCHLD)))
+        case .fork: clone(CallArguments(a0: UInt64(SIGCHLD)))
+        case .vfork: clone(CallArguments(a0: CloneFlag.vm | CloneFlag.vfork | UInt64(SIGCHLD)))
         case .execve: execute(at: currentDirectory, a.a0, a.a1, a.a2, flags: 0)
         case .execveat: execute(at: Int32(truncatingIfNeeded: a.a0), a.a1, a.a2, a.a3, flags: a.a4)
         case .exit: exitThread(a)
@@ -100,13 +124,14 @@ extension GuestThread {
         case .rt_sigsuspend: signalSuspend(a)
         case .rt_sigtimedwait: signalTimedWait(a)
         case .sigaltstack: signalStack(a)
-        case .signalfd4: signalDescriptor(a)
+        case .pause: signalPause()
         // Waiting
         case .ppoll: withMask(a.a3, a.a4) { self.safe(.ppoll, Int(bitPattern: a.a0), Int(bitPattern: a.a1), Int(bitPattern: a.a2), $0, 8) }
         case .pselect6: pselect(a)
         case .epoll_ctl: epollControl(a)
         case .epoll_pwait: epollWait(call, a)
         case .epoll_pwait2: epollWait(call, a)
+        case .epoll_wait: epollWait(.epoll_pwait, CallArguments(a0: a.a0, a1: a.a1, a2: a.a2, a3: a.a3))
         // Sockets
         case .bind, .connect: socketAddress(call, a)
         case .sendto: sendTo(a)
@@ -115,12 +140,12 @@ extension GuestThread {
         // System V IPC
         case .semctl: semaphoreControl(a)
         // Machine
-        case .riscv_hwprobe, .riscv_flush_icache: abi.architectureCall(call, a, self) ?? failure(ENOSYS)
+        case .riscv_hwprobe, .riscv_flush_icache, .arch_prctl, .modify_ldt, .set_thread_area, .get_thread_area: abi.architectureCall(call, a, self) ?? failure(ENOSYS)
         // Refused with the errno of a kernel built without them: what they set up would act on the emulator's own host
         // instructions (seccomp, ptrace, rseq), on memory shared in host layout (io_uring), or hide its own files.
         case .rseq, .ptrace, .seccomp, .io_uring_setup, .io_uring_enter, .io_uring_register, .landlock_create_ruleset,
             .landlock_add_rule, .landlock_restrict_self, .pkey_alloc, .pkey_free, .mseal, .map_shadow_stack,
-            .arch_prctl, .modify_ldt, .iopl, .ioperm, .uselib, .unassigned, .restart_syscall, .remap_file_pages,
+            .iopl, .ioperm, .uselib, .unassigned, .restart_syscall, .remap_file_pages,
             .kexec_load, .kexec_file_load, .memfd_secret, .setxattrat, .getxattrat, .listxattrat, .removexattrat,
             .open_tree_attr, .file_getattr, .file_setattr:
             failure(ENOSYS)

@@ -1,5 +1,5 @@
 // ELF headers as far as loading a program needs them. Source: System V gABI, chapter "Program Loading".
-// 64-bit little-endian only, until a 32-bit or big-endian guest arrives. Everything read is hostile input.
+// Little-endian, 32 and 64 bits. Everything read is hostile input.
 
 import Glibc
 
@@ -79,7 +79,8 @@ struct ELFHeader {
     static let shared: UInt16 = 3
     static let hostMachine: UInt16 = 62
     static let i386Machine: UInt16 = 3
-    private static let programHeaderSize: UInt16 = 56
+    /// Size of a program header of the file's class, 32 or 56 bytes.
+    var programHeaderSize: UInt16 { is64 ? 56 : 32 }
 
     /// Reads the header; nil when the bytes are not an ELF file.
     init?(_ b: [UInt8]) {
@@ -97,16 +98,23 @@ struct ELFHeader {
         }
         type = half(16)
         machine = half(18)
-        entry = word(24)
-        headerOffset = word(32)
-        headerSize = half(54)
-        headerCount = half(56)
+        if is64 {
+            entry = word(24)
+            headerOffset = word(32)
+            headerSize = half(54)
+            headerCount = half(56)
+        } else {
+            entry = word(24) & 0xffff_ffff
+            headerOffset = word(24) >> 32
+            headerSize = half(42)
+            headerCount = half(44)
+        }
     }
 
     /// Whether it is a program or interpreter of this architecture in the one supported form.
     func isProgram(of abi: any LinuxABI) -> Bool {
-        is64 && isLittleEndian && machine == abi.elfMachine && (type == ELFHeader.executable || type == ELFHeader.shared)
-            && headerSize == ELFHeader.programHeaderSize && headerCount > 0
+        is64 == (abi.pointerSize == 8) && isLittleEndian && machine == abi.elfMachine
+            && (type == ELFHeader.executable || type == ELFHeader.shared) && headerSize == programHeaderSize && headerCount > 0
     }
 
     /// Reads the program headers from the file; nil when they cannot all be read. The kernel's bound is 64 KB.
@@ -117,6 +125,12 @@ struct ELFHeader {
             (0..<Int(headerCount)).map { i in
                 let p = i * Int(headerSize)
                 func at<T: FixedWidthInteger>(_ offset: Int, _: T.Type) -> T { raw.loadUnaligned(fromByteOffset: p + offset, as: T.self) }
+                func wide(_ offset: Int) -> UInt64 { UInt64(at(offset, UInt32.self)) }
+                guard is64 else {
+                    return ProgramHeader(
+                        type: at(0, UInt32.self), flags: at(24, UInt32.self), offset: wide(4), address: wide(8),
+                        fileSize: wide(16), memorySize: wide(20), alignment: wide(28))
+                }
                 return ProgramHeader(
                     type: at(0, UInt32.self), flags: at(4, UInt32.self), offset: at(8, UInt64.self),
                     address: at(16, UInt64.self), fileSize: at(32, UInt64.self), memorySize: at(40, UInt64.self),

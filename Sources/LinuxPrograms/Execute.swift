@@ -14,7 +14,7 @@ struct Continuation {
     /// AT_EXECFN, and the name for /proc/self/exe.
     var path: [UInt8]
     var executable: [UInt8]
-    /// Signals whose state the host cannot keep because the emulator needs them: SIGSEGV and SIGBUS.
+    /// Signals whose state the host cannot keep because the emulator needs them: `SignalSet.reserved`.
     var blocked: UInt64
     var ignored: UInt64
     var personality: UInt64
@@ -175,20 +175,25 @@ extension GuestThread {
         static let count = 1 << 20
     }
 
+    /// A pointer or long of the guest's; nil on a fault.
+    func loadPointer(_ address: UInt64) -> UInt64? {
+        abi.pointerSize == 8 ? Guest.load(address, as: UInt64.self) : Guest.load(address, as: UInt32.self).map(UInt64.init)
+    }
+
     /// A null-terminated array of strings; a null pointer is an empty one.
     private func strings(_ address: UInt64) -> Result<[[UInt8]], ResolveFailure> {
         var result: [[UInt8]] = []
         var total = 0
         guard address != 0 else { return .success([]) }
         while true {
-            guard let pointer = Guest.load(address &+ UInt64(result.count) &* 8, as: UInt64.self) else {
+            guard let pointer = loadPointer(address &+ UInt64(result.count * abi.pointerSize)) else {
                 return .failure(ResolveFailure(errno: EFAULT))
             }
             if pointer == 0 { return .success(result) }
             switch Guest.string(pointer, limit: Limit.stringBytes, tooLong: E2BIG) {
             case .failure(let code): return .failure(ResolveFailure(errno: Int32(-code)))
             case .text(let text):
-                total += text.count + 9
+                total += text.count + 1 + abi.pointerSize
                 result.append(text)
             }
             if result.count > Limit.count || total > 6 << 20 { return .failure(ResolveFailure(errno: E2BIG)) }
@@ -226,7 +231,7 @@ extension GuestThread {
         let guest = process.paths.guestName(Array(host.utf8))
         var c = Continuation(file: program.file, path: program.path, executable: guest, options: process.options)
         c.blocked = state.pointee.blocked & SignalSet.reserved
-        for signal in [Int(SIGSEGV), Int(SIGBUS)] where actions[signal].handler == 1 { c.ignored |= SignalSet.bit(signal) }
+        for signal in SignalSet.reservedSignals.map(Int.init) where actions[signal].handler == 1 { c.ignored |= SignalSet.bit(signal) }
         c.personality = process.personality
         let l = process.limits
         c.addressLimits = [l.addressSpace.soft, l.addressSpace.hard, l.data.soft, l.data.hard]
@@ -268,15 +273,15 @@ extension GuestThread {
         }
     }
 
-    /// A host program gets the two reserved signals as the guest had them.
+    /// A host program gets the reserved signals as the guest had them.
     private func restoreReserved() {
-        for signal in [Int(SIGSEGV), Int(SIGBUS)] where actions[signal].handler == 1 {
+        for signal in SignalSet.reservedSignals.map(Int.init) where actions[signal].handler == 1 {
             guise_set_disposition(Int32(signal), Int32(guise_ignore.rawValue), 0)
         }
     }
 
     private func catchReserved() {
-        for signal in [SIGSEGV, SIGBUS] { guise_set_disposition(signal, Int32(guise_catch.rawValue), 0) }
+        for signal in SignalSet.reservedSignals { guise_set_disposition(signal, Int32(guise_catch.rawValue), 0) }
     }
 }
 

@@ -28,8 +28,8 @@ struct GuestRegion {
     var protection: PageProtection
     var kind: Kind
 
-    /// What /proc/self/maps calls the region when the host does not know.
-    enum Kind: UInt8 { case plain, heap, stack, trampoline }
+    /// What /proc/self/maps calls the region when the host does not know; `shared` mappings may change from elsewhere.
+    enum Kind: UInt8 { case plain, heap, stack, trampoline, shared }
 }
 
 /// Regions of one guest process, sorted by address, behind a lock. Callers hold the lock across the host call that
@@ -128,9 +128,18 @@ final class GuestAddressSpace {
         isPossible(start, length) && isFree(start, length) && !overlapsReserved(start, length)
     }
 
-    /// The highest free place of `length` bytes below `searchTop`; nil when the space is full.
-    func findFree(_ length: UInt64, alignment: UInt64 = pageSize) -> UInt64? {
-        var top = searchTop
+    /// The highest free place of `length` bytes below `searchTop` and `end`; nil when the space is full. What brk and the
+    /// stack may still need is given away last.
+    func findFree(_ length: UInt64, alignment: UInt64 = pageSize, below end: UInt64 = .max) -> UInt64? {
+        let top = min(searchTop, end)
+        if let place = search(length, alignment, top, sparing: heapWindow) { return place }
+        // A 32-bit program's space is small: the unused end of the heap's window is better than ENOMEM.
+        guard limit <= 1 << 32 else { return nil }
+        return search(length, alignment, top, sparing: heapWindow.lowerBound..<max(pageUp(programBreak), heapWindow.lowerBound))
+    }
+
+    private func search(_ length: UInt64, _ alignment: UInt64, _ end: UInt64, sparing heap: Range<UInt64>) -> UInt64? {
+        var top = end
         var i = index(above: top)
         if i < regions.count, regions[i].start < top { top = regions[i].start }
         while true {
@@ -138,8 +147,8 @@ final class GuestAddressSpace {
             while top > bottom, top - bottom >= length {
                 let candidate = (top - length) & ~(alignment - 1)
                 guard candidate >= bottom else { break }
-                if candidate < heapWindow.upperBound && candidate &+ length > heapWindow.lowerBound {
-                    top = heapWindow.lowerBound
+                if candidate < heap.upperBound && candidate &+ length > heap.lowerBound {
+                    top = heap.lowerBound
                     continue
                 }
                 if candidate < stackWindow.upperBound && candidate &+ length > stackWindow.lowerBound {
@@ -153,6 +162,28 @@ final class GuestAddressSpace {
             top = min(top, regions[i].start)
         }
     }
+
+    // MARK: Pages with translated code
+
+    /// Takes write permission for a page away on the host, because code is made from it; false when the guest has none.
+    func withholdWriting(_ page: UInt64) -> Bool {
+        lock.withLock {
+            guard let region = regionLocked(at: page), region.protection.contains(.write) else { return false }
+            return hostCall(.mprotect, Int(bitPattern: UInt(page)), Int(pageSize), Int(PROT_READ)) == 0
+        }
+    }
+
+    /// Gives a page the protection that the guest set; whether that allows writing. Also called by fault handlers, for
+    /// faults of the guest or of a copy into its memory: nobody copies with the lock held.
+    func grantWriting(_ page: UInt64) -> Bool {
+        lock.withLock {
+            guard let region = regionLocked(at: page), region.protection.contains(.write) else { return false }
+            return hostCall(.mprotect, Int(bitPattern: UInt(page)), Int(pageSize), region.protection.hostValue) == 0
+        }
+    }
+
+    /// Whether a page belongs to a shared mapping.
+    func isShared(_ page: UInt64) -> Bool { region(at: page)?.kind == .shared }
 
     // MARK: Changes (the caller holds the lock)
 

@@ -42,6 +42,8 @@ final class GuestProcess {
     let limits = AddressLimits()
     /// Attached System V segments: address to length. Guarded by the address space's lock.
     var sharedSegments: [UInt64: UInt64] = [:]
+    /// The LDT of x86 programs.
+    let localDescriptors = LocalDescriptors()
     /// Value of personality(2).
     var personality: UInt64 = 0
 
@@ -53,7 +55,7 @@ final class GuestProcess {
         paths = GuestPaths(root: options.root, crossRoot: options.root.isEmpty ? abi.crossRoot : "")
         log = CallLog(specification: options.log)
         log?.hide(in: descriptors)
-        engine = try options.makeEngine(space, log: log)
+        engine = try options.makeEngine(abi, space, log: log)
     }
 
     private enum Layout {
@@ -62,7 +64,6 @@ final class GuestProcess {
         static let stackGap: UInt64 = 1 << 20
         /// Pages of the stack that exist at once; the host grows the rest on demand.
         static let stackInitial: UInt64 = 132 << 10
-        static let heapWindow: UInt64 = 16 << 30
     }
 
     /// Loads a program and prepares its stack and first thread's registers.
@@ -91,7 +92,7 @@ final class GuestProcess {
         let stackProtection: PageProtection = program.executableStack ? [.read, .write, .execute] : [.read, .write]
         space.insert(stackTop - room, room, stackProtection, kind: .stack)
         space.programBreak = pageUp(program.end)
-        space.heapWindow = space.programBreak..<min(space.programBreak + Layout.heapWindow, abi.addressLimit)
+        space.heapWindow = space.programBreak..<min(space.programBreak + abi.heapWindow, abi.addressLimit)
         try mapTrampoline()
         guard let layout = stack.write(below: stackTop, program: program, abi: abi) else {
             throw LoadError(errno: E2BIG, reason: "its arguments do not fit its stack")
@@ -100,6 +101,7 @@ final class GuestProcess {
         codeStart = program.codeStart
         codeEnd = program.codeEnd
         abi.start(registers, entry: program.start, stack: layout.stackPointer)
+        abi.adopt(registers, self)
     }
 
     private func mapTrampoline() throws {

@@ -21,6 +21,10 @@ final class GuestThread {
     var alternateStack = AlternateStack()
     /// Mask of sigsuspend, ppoll and friends that was in force when the signal came.
     var temporaryMask: UInt64?
+    /// Whether pages with translated code may be write-protected on the host, as the engine does without an instruction fence.
+    let watchesWrites: Bool
+    /// What the last fault was.
+    var trap = TrapRecord()
     /// Word to clear and wake when the thread ends.
     var clearChildTID: UInt64 = 0
     /// Head of the robust futex list, as given to the kernel.
@@ -39,6 +43,7 @@ final class GuestThread {
         registers = cpu.registers
         abi = process.abi
         calls = abi.calls
+        watchesWrites = !process.engine.architecture.hasInstructionFence
         state = .allocate(capacity: 1)
         memset(state, 0, MemoryLayout<guise_thread>.size)
         let informationSize = (GuestThread.signalCount + 1) * 128
@@ -67,14 +72,11 @@ final class GuestThread {
             switch cpu.run() {
             case .systemCall: systemCall()
             case .interrupted: break
-            case .breakpoint:
-                fault(SIGTRAP, code: 1, address: abi.programCounter(registers)) // TRAP_BRKPT
-            case .illegalInstruction:
-                fault(SIGILL, code: 1, address: abi.programCounter(registers)) // ILL_ILLOPC
-            case .misaligned(let address):
-                fault(SIGBUS, code: 1, address: address) // BUS_ADRALN
             case .memoryFault(let address, let access):
                 memoryFault(address, access)
+            case let exit:
+                // An exception the ABI does not know cannot be the guest's doing; it dies as by the kernel's bad_trap.
+                if let f = abi.fault(exit, self) { fault(f) } else { forceFatal(SIGSEGV) }
             }
         }
     }
@@ -83,13 +85,17 @@ final class GuestThread {
         let number = abi.callNumber(registers)
         let arguments = abi.callArguments(registers)
         let call = number < UInt64(calls.count) ? calls[Int(number)] : .unassigned
-        let result: CallResult
+        var result: CallResult
         if let log = process.log, log.systemCalls {
             log.enter(call, number, arguments)
-            result = perform(call, arguments)
+            result = abi.perform(call, arguments, self)
             log.leave(call, number, arguments, result)
         } else {
-            result = perform(call, arguments)
+            result = abi.perform(call, arguments, self)
+        }
+        // The kernel does not fault where a page with translated code is in its way.
+        if watchesWrites, case .value(failure(EFAULT)) = result, process.engine.makeWritable(start: 0, length: .max) {
+            result = abi.perform(call, arguments, self)
         }
         switch result {
         case .value(restartCall): break
@@ -101,15 +107,23 @@ final class GuestThread {
     /// The signal for an access the host refused: by the guest's own map, not the host's.
     private func memoryFault(_ address: UInt64, _ access: MemoryAccess) {
         let mapErr: Int32 = 1, accErr: Int32 = 2, busAdrErr: Int32 = 2
-        guard let region = process.space.region(at: address) else {
-            return fault(SIGSEGV, code: mapErr, address: address)
+        if access == .execute, abi.enterFixedCode(self) { return }
+        let generalProtection = 13
+        if address == unknownFaultAddress, let f = abi.fault(.exception(vector: generalProtection, errorCode: 0), self) {
+            return fault(f)
         }
+        func signal(_ number: Int32, _ code: Int32, isMapped: Bool) {
+            fault(ProgramFault(
+                signal: number, code: code, address: address,
+                trap: abi.trap(access: access, address: address, isMapped: isMapped)))
+        }
+        guard let region = process.space.region(at: address) else { return signal(SIGSEGV, mapErr, isMapped: false) }
         let needed: PageProtection = access == .execute ? .execute : access == .write ? .write : .read
         if needed == .read ? region.protection.isEmpty : !region.protection.contains(needed) {
-            return fault(SIGSEGV, code: accErr, address: address)
+            return signal(SIGSEGV, accErr, isMapped: true)
         }
-        if region.kind == .stack { return fault(SIGSEGV, code: mapErr, address: address) }
-        fault(SIGBUS, code: busAdrErr, address: address)
+        if region.kind == .stack { return signal(SIGSEGV, mapErr, isMapped: false) }
+        signal(SIGBUS, busAdrErr, isMapped: false)
     }
 }
 

@@ -60,7 +60,7 @@ struct InitialStack {
         let (uid, euid, gid, egid) = (id(.getuid), id(.geteuid), id(.getgid), id(.getegid))
         var auxiliary: [(UInt64, UInt64)] = [
             (Aux.hwcap, abi.hardwareCapabilities.0), (Aux.pagesz, pageSize), (Aux.clktck, 100),
-            (Aux.phdr, program.headers), (Aux.phent, 56), (Aux.phnum, program.headerCount),
+            (Aux.phdr, program.headers), (Aux.phent, abi.pointerSize == 8 ? 56 : 32), (Aux.phnum, program.headerCount),
             (Aux.base, program.interpreterBase), (Aux.flags, 0), (Aux.entry, program.entry),
             (Aux.uid, uid), (Aux.euid, euid), (Aux.gid, gid), (Aux.egid, egid),
             (Aux.secure, uid != euid || gid != egid ? 1 : 0), (Aux.random, randomAddress),
@@ -70,15 +70,18 @@ struct InitialStack {
         if !platform.isEmpty { auxiliary.append((Aux.platform, platformAddress)) }
         auxiliary.append((Aux.null, 0))
 
-        below.add(UInt64(arguments.count))
-        for offset in argumentOffsets { below.add(stringBase + UInt64(offset)) }
-        below.add(UInt64(0))
-        for offset in environmentOffsets { below.add(stringBase + UInt64(offset)) }
-        below.add(UInt64(0))
+        func add(_ value: UInt64) {
+            if abi.pointerSize == 8 { below.add(value) } else { below.add(UInt32(truncatingIfNeeded: value)) }
+        }
+        add(UInt64(arguments.count))
+        for offset in argumentOffsets { add(stringBase + UInt64(offset)) }
+        add(0)
+        for offset in environmentOffsets { add(stringBase + UInt64(offset)) }
+        add(0)
         let auxiliaryStart = below.bytes.count
         for (key, value) in auxiliary {
-            below.add(key)
-            below.add(value)
+            add(key)
+            add(value)
         }
         layout.auxiliary = Array(below.bytes[auxiliaryStart...])
         layout.stackPointer = (platformAddress &- UInt64(below.bytes.count)) & ~15

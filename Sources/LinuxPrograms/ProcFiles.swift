@@ -204,7 +204,7 @@ private struct MapLine {
         case .heap: label = "[heap]"
         case .stack: label = "[stack]"
         case .trampoline: label = "[vdso]"
-        case .plain: if label.hasPrefix("/") { label = String(decoding: root.guestName(Array(label.utf8)), as: UTF8.self) }
+        case .plain, .shared: if label.hasPrefix("/") { label = String(decoding: root.guestName(Array(label.utf8)), as: UTF8.self) }
         }
         let at = inode == "0" ? offset : offset + (from - start)
         let head = "\(pad(from, 8))-\(pad(to, 8)) \(bits) \(pad(at, 8)) \(device) \(inode) "

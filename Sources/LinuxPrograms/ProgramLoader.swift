@@ -46,7 +46,7 @@ struct ProgramLoader {
     /// Loads the program open at `fd`, and the interpreter it names.
     func load(_ fd: Int32) throws -> LoadedProgram {
         let (header, segments) = try headers(fd, what: "the program")
-        let pieBase = (abi.addressLimit / 3 * 2) & ~0xfff
+        let pieBase = abi.pieBase
         var interpreter: Image?
         if let wanted = segments.first(where: { $0.type == ProgramHeader.interpreter }) {
             guard wanted.fileSize > 1, wanted.fileSize <= 4096,
@@ -184,6 +184,8 @@ enum MapFlag {
     static let fixed = 0x10, anonymous = 0x20, growsDown = 0x100, noReserve = 0x4000, populate = 0x8000
     static let stack = 0x20000, hugeTLB = 0x40000, fixedNoReplace = 0x100000
     static let bits32 = 0x40
+    /// Mappings with `bits32` end here.
+    static let bits32End: UInt64 = 0x8000_0000
 }
 
 /// A number in hexadecimal without prefix.

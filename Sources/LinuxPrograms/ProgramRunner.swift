@@ -184,6 +184,6 @@ public enum ProgramRunner {
 
     private static func installHandlers() {
         installEngineHooks()
-        for signal in [SIGSEGV, SIGBUS] { guise_set_disposition(signal, Int32(guise_catch.rawValue), 0) }
+        for signal in SignalSet.reservedSignals { guise_set_disposition(signal, Int32(guise_catch.rawValue), 0) }
     }
 }

@@ -19,18 +19,19 @@ enum SignalSet {
     static func bit(_ signal: Int) -> UInt64 { 1 << UInt64(signal - 1) }
     /// SIGKILL and SIGSTOP, which nobody blocks.
     static let unblockable = bit(Int(SIGKILL)) | bit(Int(SIGSTOP))
-    /// The two the emulator needs at any time; the host never blocks them.
-    static let reserved = bit(Int(SIGSEGV)) | bit(Int(SIGBUS))
+    /// Those the emulator needs at any time; the host never blocks them.
+    static let reservedSignals = [SIGSEGV, SIGBUS, SIGFPE]
+    static let reserved = reservedSignals.reduce(UInt64(0)) { $0 | bit(Int($1)) }
     /// Synchronous ones, delivered first.
     static let synchronous =
-        reserved | bit(Int(SIGILL)) | bit(Int(SIGTRAP)) | bit(Int(SIGFPE)) | bit(Int(SIGSYS))
+        reserved | bit(Int(SIGILL)) | bit(Int(SIGTRAP)) | bit(Int(SIGSYS))
 }
 
 extension GuestThread {
     /// Number of signals; the table has one unused row for number 0.
     static let signalCount = 64
 
-    /// Sets the host's mask to the guest's, except for the two signals the emulator needs.
+    /// Sets the host's mask to the guest's, except for the signals the emulator needs.
     func applyMask(_ mask: UInt64) {
         state.pointee.blocked = mask & ~SignalSet.unblockable
         setHostMask(mask & ~SignalSet.reserved)
@@ -55,11 +56,11 @@ extension GuestThread {
         return old
     }
 
-    /// Moves sent SIGSEGV/SIGBUS that are no longer blocked to the pending ones.
+    /// Moves sent signals of the reserved ones that are no longer blocked to the pending ones.
     func releaseHeld() {
         let ready = state.pointee.held & ~state.pointee.blocked
         guard ready != 0 else { return }
-        for signal in [Int(SIGSEGV), Int(SIGBUS)] where ready & SignalSet.bit(signal) != 0 {
+        for signal in SignalSet.reservedSignals.map(Int.init) where ready & SignalSet.bit(signal) != 0 {
             if guise_take_bit(&state.pointee.held, Int32(signal)) != 0 { state.pointee.pending |= SignalSet.bit(signal) }
         }
     }
@@ -92,7 +93,7 @@ extension GuestThread {
             return
         }
         guard action.handler > 1 else {
-            if action.handler == 0 && signal != Int(SIGSEGV) && signal != Int(SIGBUS) {
+            if action.handler == 0 && !SignalSet.isReserved(signal) {
                 // The action changed between catching and delivering: let the kernel do the default.
                 guise_set_disposition(Int32(signal), Int32(guise_default.rawValue), 0)
                 sendToSelf(signal, info: info)
@@ -110,7 +111,7 @@ extension GuestThread {
     /// Writes the frame and switches to the handler; false when the guest's stack does not take it.
     private func enterHandler(_ signal: Int, _ action: GuestSignalAction, info: UnsafeRawPointer) -> Bool {
         let stackPointer = abi.stackPointer(registers)
-        var top = stackPointer
+        var top = stackPointer &- abi.redZone
         var saved = alternateStack
         let onAlternate = isOnAlternateStack(stackPointer)
         saved.flags = onAlternate && saved.size != 0 ? saved.flags | AlternateStack.onStack : saved.flags
@@ -123,7 +124,7 @@ extension GuestThread {
         let blockedNow = temporaryMask ?? state.pointee.blocked
         let frame = SignalFrame(
             signal: signal, info: info, action: action, mask: state.pointee.blocked, stack: saved, top: top,
-            trampoline: process.trampoline)
+            trampoline: process.trampoline, trap: trap)
         guard abi.enterHandler(registers, frame) else { return false }
         cpu.clearReservation()
         if alternateStack.flags & AlternateStack.autoDisarm != 0 { alternateStack = AlternateStack() }
@@ -147,13 +148,15 @@ extension GuestThread {
     }
 
     /// A fault the guest's own instruction caused: delivered at once, deadly when blocked or ignored.
-    func fault(_ signal: Int32, code: Int32, address: UInt64) {
+    func fault(_ fault: ProgramFault) {
+        let signal = fault.signal
+        if let new = fault.trap { trap = new }
         withUnsafeTemporaryAllocation(byteCount: 128, alignment: 8) { info in
             let p = info.baseAddress!
             memset(p, 0, 128)
             p.storeBytes(of: signal, toByteOffset: 0, as: Int32.self)
-            p.storeBytes(of: code, toByteOffset: 8, as: Int32.self)
-            p.storeBytes(of: address, toByteOffset: 16, as: UInt64.self)
+            p.storeBytes(of: fault.code, toByteOffset: 8, as: Int32.self)
+            p.storeBytes(of: fault.address, toByteOffset: 16, as: UInt64.self)
             let number = Int(signal)
             let action = actions[number]
             process.log?.signal(number, info: p)

@@ -77,6 +77,20 @@ enum SystemCall: UInt16 {
 
     // Calls that the host's architecture does not have: no host number, always emulated.
     case riscv_hwprobe = 1000, riscv_flush_icache
+    // i386
+    case waitpid, lchown16, oldstat, oldumount, setuid16, getuid16
+    case stime, oldfstat, nice, setgid16, getgid16, signal
+    case geteuid16, getegid16, oldolduname, sigaction, sgetmask, ssetmask
+    case setreuid16, setregid16, sigsuspend, sigpending, oldgetrlimit, getgroups16
+    case setgroups16, oldselect, oldlstat, readdir, oldmmap, fchown16
+    case socketcall, olduname, vm86old, ipc, sigreturn, sigprocmask
+    case setfsuid16, setfsgid16, llseek, setresuid16, getresuid16, vm86
+    case setresgid16, getresgid16, chown16, mmap2, truncate64, ftruncate64
+    case stat64, lstat64, fstat64, fcntl64, sendfile64, statfs64
+    case fstatfs64, fadvise64_64, fstatat64, clock_gettime64, clock_settime64, clock_adjtime64
+    case clock_getres_time64, clock_nanosleep_time64, timer_gettime64, timer_settime64, timerfd_gettime64, timerfd_settime64
+    case utimensat_time64, pselect6_time64, ppoll_time64, io_pgetevents_time64, recvmmsg_time64, mq_timedsend_time64
+    case mq_timedreceive_time64, semtimedop_time64, rt_sigtimedwait_time64, futex_time64, sched_rr_get_interval_time64
     /// A number that no kernel this was written against assigns.
     case unassigned = 0xffff
 

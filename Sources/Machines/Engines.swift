@@ -3,8 +3,10 @@
 import Glibc
 import GuestMemory
 import GuestRISCV
+import GuestX86
 import SavedState
 import TranslatedCPU
+import Translator
 
 /// The engines built into this program.
 public enum Engines {
@@ -12,7 +14,7 @@ public enum Engines {
     public static func translated() -> (CPURequest) throws -> any VCPU {
         var shared: MachineEngine?
         return { request in
-            if let engine = shared, engine.ram === request.ram { return try TranslatedVCPU(request, engine) }
+            if let engine = shared, engine.ram === request.ram { return try vcpu(request, engine) }
             var options = EngineOptions()
             options.engine = EngineKind(rawValue: request.engine.rawValue) ?? .auto
             options.cacheSize = 256 << 20
@@ -25,10 +27,17 @@ public enum Engines {
                             + "value 0x\(hex(fault.value)) in \(fault.privilege) mode")
                 }
             }
-            let engine = try MachineEngine(options: options, ram: request.ram, bus: request.bus, toHost: request.toHost)
+            let front: any GuestFront = request.x86.map { X86Front(features: $0.model.instructions) } ?? RISCVFront()
+            let engine = try MachineEngine(front: front, options: options, ram: request.ram, bus: request.bus,
+                                           toHost: request.toHost)
             shared = engine
-            return try TranslatedVCPU(request, engine)
+            return try vcpu(request, engine)
         }
+    }
+
+    private static func vcpu(_ request: CPURequest, _ engine: MachineEngine) throws -> any VCPU {
+        if let x86 = request.x86 { return try TranslatedX86CPU(request, x86, engine) }
+        return try TranslatedHart(request, engine)
     }
 }
 
@@ -46,22 +55,10 @@ private func logLine(_ text: String) {
     _ = write(STDERR_FILENO, bytes, bytes.count)
 }
 
-/// A hart on the translator.
-final class TranslatedVCPU: VCPU {
-    private let cpu: MachineCPU
-
-    init(_ request: CPURequest, _ engine: MachineEngine) throws {
-        let clock = request.services.clock, timer = request.services.supervisorTimer
-        cpu = try MachineCPU(engine: engine, hartID: request.hartID,
-                             services: MachineCPUServices(time: { clock.ticks },
-                                                          armTimer: { timer.set(deadlineTicks: $0) }),
-                             suppliesSBI: request.suppliesSBI)
-    }
-
-    var hartID: Int { cpu.hartID }
-
-    func run() -> VCPUExit {
-        switch cpu.run() {
+extension MachineExit {
+    /// The same exit as the machine names it.
+    fileprivate var vcpuExit: VCPUExit {
+        switch self {
         case .halted: .halted
         case .environmentCall: .environmentCall
         case .kicked: .kicked
@@ -69,6 +66,57 @@ final class TranslatedVCPU: VCPU {
         case .shutdown(let reason): .shutdown(reason)
         }
     }
+}
+
+/// An x86 processor on the translator.
+final class TranslatedX86CPU: X86CPU, @unchecked Sendable {
+    // SAFETY (Sendable): what VCPU allows on any thread, the processor does.
+    private let cpu: X86MachineCPU
+
+    init(_ request: CPURequest, _ x86: X86CPURequest, _ engine: MachineEngine) throws {
+        let clock = request.services.clock
+        cpu = try X86MachineCPU(engine: engine, hartID: request.hartID, services: X86MachineServices(
+            model: x86.model, processorCount: request.hartCount, apic: x86.localAPIC, ticksPerSecond: clock.frequencyHz,
+            ticks: { clock.ticks }))
+    }
+
+    var hartID: Int { cpu.hartID }
+    func run() -> VCPUExit { cpu.run().vcpuExit }
+    func kick() { cpu.kick() }
+    func enter(_ start: VCPUStart) {
+        switch start {
+        case .x86(let state):
+            cpu.reset()
+            cpu.x86.enter(state)
+        case .x86WaitForStartUp: cpu.reset()
+        case .riscv: preconditionFailure("an x86 processor was given the start of a hart")
+        }
+    }
+    func interruptsChanged() { cpu.interruptsChanged() }
+    func raiseNMI() { cpu.raiseNMI() }
+    func raiseINIT() { cpu.raiseINIT() }
+    func startUp(vector: UInt8) { cpu.startUp(vector: vector) }
+    func setA20(_ isOpen: Bool) { cpu.setA20(isOpen) }
+    func releaseCaches() { cpu.releaseCaches() }
+    func save(to writer: inout StateWriter) { cpu.save(to: &writer) }
+    func restore(from reader: inout StateReader) throws { try cpu.restore(from: &reader) }
+}
+
+/// A hart on the translator.
+final class TranslatedHart: RISCVCPU {
+    private let cpu: RISCVMachineCPU
+
+    init(_ request: CPURequest, _ engine: MachineEngine) throws {
+        let clock = request.services.clock, timer = request.services.supervisorTimer
+        cpu = try RISCVMachineCPU(engine: engine, hartID: request.hartID,
+                                  services: MachineCPUServices(time: { clock.ticks },
+                                                               armTimer: { timer.set(deadlineTicks: $0) }),
+                                  suppliesSBI: request.suppliesSBI)
+    }
+
+    var hartID: Int { cpu.hartID }
+
+    func run() -> VCPUExit { cpu.run().vcpuExit }
 
     func kick() { cpu.kick() }
 

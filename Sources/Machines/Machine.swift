@@ -14,9 +14,9 @@ import Synchronization
 
 /// A machine.
 public final class Machine: @unchecked Sendable {
-    // SAFETY (Sendable): hart threads reach only immutable fields, devices through the bus, `pendingPower` and
-    // `timerDeadlines` (each behind its mutex); everything else belongs to the thread of `run`.
-    static let panicGraceTicks: UInt64 = 30_000_000
+    // SAFETY (Sendable): hart threads reach only immutable fields, devices through the bus, and `pendingPower` (behind
+    // its mutex); everything else belongs to the thread of `run`.
+    static let panicGraceSeconds: UInt64 = 3
     static let flushTimeoutMilliseconds: Int32 = 2000
 
     /// What the machine was built from.
@@ -24,7 +24,8 @@ public final class Machine: @unchecked Sendable {
     /// The guest's memory.
     public let ram: GuestRAM
     /// The devices and their wiring.
-    public let board: VirtBoard
+    let board: any Board
+    let kind: BoardKind
     /// The time that the guest sees.
     public let clock: GuestClock
     let environment: MachineEnvironment
@@ -32,9 +33,7 @@ public final class Machine: @unchecked Sendable {
     let harts: [Hart]
     let serial: SerialPort
     let console: ConsolePort?
-    let timerDeadlines: Mutex<[UInt64?]>
     let timers: TimerQueue
-    private(set) var supervisorTimers: [DeadlineTimer] = []
     private let loop: EventLoop
     private let signals: SignalSource?
     private let directory: StateDirectory?
@@ -53,9 +52,9 @@ public final class Machine: @unchecked Sendable {
     /// - Throws: `MachineError`, `HostError`.
     public convenience init(booting configuration: MachineConfiguration, in environment: MachineEnvironment) throws {
         try configuration.validate()
-        let plan = try Self.plan(configuration)
-        try self.init(configuration, BootFacts(plan), environment)
-        do { try load(plan) } catch {
+        let plan = try configuration.board.plan(configuration)
+        try self.init(configuration, plan.facts, environment)
+        do { try board.load(plan) } catch {
             releaseHost()
             throw error
         }
@@ -93,10 +92,10 @@ public final class Machine: @unchecked Sendable {
         signals = environment.handlesSignals ? try SignalSource() : nil
         directory = try configuration.name.map { try StateDirectory(name: $0) }
         loop = try EventLoop()
-        clock = GuestClock(source: environment.clockSource)
+        kind = configuration.board
+        clock = GuestClock(frequencyHz: kind.clockHz, source: environment.clockSource)
         timers = try TimerQueue(clock: clock)
-        ram = try GuestRAM(start: VirtMap.ram, sizeBytes: configuration.memorySizeBytes)
-        timerDeadlines = Mutex(Array(repeating: nil, count: configuration.cpus))
+        ram = try GuestRAM(start: kind.ramStart, sizeBytes: configuration.memorySizeBytes)
         let late = LateBound()
         serial = SerialPort(try Self.endpoint(configuration.serial, "Serial port", environment, late), loop: loop)
         let loop = loop
@@ -104,26 +103,38 @@ public final class Machine: @unchecked Sendable {
             ConsolePort(SerialPort(try Self.endpoint(choice, "Virtio console", environment, late), loop: loop))
         }
         var virtio = try environment.makeVirtio(configuration)
-        if let console { virtio.slots.append(console.slot) }
+        if let console {
+            switch kind.usualBus {
+            case .mmio: virtio.slots.append(console.slot)
+            case .pci: virtio.functions.append(console.function)
+            }
+        }
         let timers = timers, serial = serial, clock = clock
-        board = try VirtBoard(ram: ram, services: BoardServices(
+        let services = BoardServices(
             clock: clock, makeTimer: { _, fire in timers.makeTimer(fire) },
             harts: (0..<configuration.cpus).map { hart in
                 HartInputs { bit, level in late.machine?.harts[hart].setInterrupt(bit, level) }
             },
             serial: serial, serialInputWanted: { [weak serial] in serial?.inputWanted() },
-            power: { event in late.machine?.power(event) }, wallNanoseconds: Self.wallNanoseconds
-        ), virtio: virtio)
+            power: { event in late.machine?.power(event) }, wallNanoseconds: Self.wallNanoseconds)
+        switch kind {
+        case .virt:
+            board = VirtSystem(chips: try VirtBoard(ram: ram, services: services, virtio: virtio), facts: boot,
+                               harts: environment.harts) { hart in
+                timers.makeTimer { late.machine?.harts[hart].setInterrupt(InterruptBit.supervisorTimer, true) }
+            }
+        case .microvm:
+            board = try MicrovmSystem(configuration: configuration, ram: ram, services: services, virtio: virtio,
+                                      debugOutput: environment.debugOutput)
+        }
         let board = board, ram = ram
         harts = try (0..<configuration.cpus).map { hart in
-            let timer = timers.makeTimer { late.machine?.harts[hart].setInterrupt(InterruptBit.supervisorTimer, true) }
-            return Hart(cpu: try environment.makeCPU(CPURequest(
+            Hart(cpu: try environment.makeCPU(board.completes(CPURequest.Common(
                 hartID: hart, hartCount: configuration.cpus, engine: configuration.engine, ram: ram, bus: board.bus,
-                services: HartServices(clock: clock, supervisorTimer: timer), suppliesSBI: boot.suppliesSBI,
-                toHost: boot.toHost.map { GuestPhysical($0) }, logTopics: environment.logTopics)))
+                clock: clock, logTopics: environment.logTopics))))
         }
         late.machine = self
-        supervisorTimers = harts.indices.map { hart in timers.makeTimer { late.machine?.supervisorTimerFired(hart) } }
+        board.attach(to: self)
         panicTimer = timers.makeTimer { late.machine?.panicGraceOver() }
         idleTimer = timers.makeTimer { late.machine?.lookWhetherIdle() }
         connectSerial()
@@ -152,7 +163,7 @@ public final class Machine: @unchecked Sendable {
         }
         let panicEnded: @Sendable () -> Void = { [weak self] in
             guard let self else { return }
-            self.panicTimer.set(deadlineTicks: self.clock.ticks &+ Self.panicGraceTicks)
+            self.panicTimer.set(deadlineTicks: self.clock.ticks &+ Self.panicGraceSeconds * self.clock.frequencyHz)
         }
         serial.panicEnded = panicEnded
         console?.port.panicEnded = panicEnded
@@ -174,24 +185,6 @@ public final class Machine: @unchecked Sendable {
             return endpoint
         case .socket(let path): return try SocketEndpoint(path: path)
         case .none: return NullEndpoint()
-        }
-    }
-
-    private static func plan(_ configuration: MachineConfiguration) throws -> BootPlan {
-        try BootPlan(try BootLoader.files(configuration), ramStart: VirtMap.ram.value,
-                     ramSizeBytes: configuration.memorySizeBytes)
-    }
-
-    /// Fills RAM and lines the harts up at the entry.
-    private func load(_ plan: BootPlan) throws {
-        var random = SystemRandomNumberGenerator()
-        let chosen = ChosenNode(bootArguments: configuration.append, initrd: plan.initrd,
-                                randomSeed: (0..<32).map { _ in UInt8.random(in: 0...255, using: &random) })
-        let tree = board.deviceTree(harts: environment.harts, chosen: chosen, timebaseHz: clock.frequencyHz)
-        try BootLoader.place(plan, deviceTree: FlattenedDeviceTree.encode(tree), into: ram)
-        for hart in harts where plan.privilege == .machine || hart.cpu.hartID == 0 {
-            _ = hart.start(HartEntry(pc: plan.entry, a0: UInt64(hart.cpu.hartID), a1: plan.deviceTree,
-                                     a2: plan.firmwareInformation, privilege: plan.privilege))
         }
     }
 
@@ -295,8 +288,8 @@ public final class Machine: @unchecked Sendable {
 
     /// Power-on state with empty RAM, then the boot files anew.
     private func restart() throws {
-        let plan = try Self.plan(configuration)
-        guard BootFacts(plan) == boot else {
+        let plan = try kind.plan(configuration)
+        guard plan.facts == boot else {
             throw MachineError(configuration.kernel ?? "kernel", "another kind of program than the machine was started with",
                                advice: "start the machine again")
         }
@@ -304,14 +297,9 @@ public final class Machine: @unchecked Sendable {
         board.bus.reset()
         madvise(ram.base, Int(ram.sizeBytes), MADV_REMOVE)
         ram.noteWrite(ram.start, length: ram.sizeBytes)
-        for index in harts.indices {
-            harts[index].markStopped()
-            supervisorTimers[index].set(deadlineTicks: nil)
-            harts[index].cpu.setInterrupt(InterruptBit.supervisorTimer, false)
-            harts[index].cpu.setInterrupt(InterruptBit.supervisorSoftware, false)
-        }
-        timerDeadlines.withLock { for index in $0.indices { $0[index] = nil } }
-        try load(plan)
+        for hart in harts { hart.markStopped() }
+        board.reset()
+        try board.load(plan)
         pendingPower.withLock { $0 = nil }
         board.bus.resume()
         resumeAll()
@@ -319,7 +307,7 @@ public final class Machine: @unchecked Sendable {
 
     private func lookWhetherIdle() {
         if idleWatch.look() { harts.first?.cpu.releaseCaches() }
-        idleTimer.set(deadlineTicks: clock.ticks &+ IdleWatch.periodTicks)
+        idleTimer.set(deadlineTicks: clock.ticks &+ IdleWatch.periodSeconds * clock.frequencyHz)
     }
 
     private func panicGraceOver() {
@@ -347,11 +335,11 @@ public final class Machine: @unchecked Sendable {
 
     /// Writes the machine into a file and ends it; on failure it goes on as if nothing had happened.
     /// On the loop's thread.
-    func suspend(to path: String) throws {
+    func suspend(to path: String, end: MachineEnd = .suspended) throws {
         pauseAll()
         do {
             // A power event that has not been carried out yet is state no file can hold.
-            guard pendingPower.withLock({ $0 == nil }), end == nil else {
+            guard pendingPower.withLock({ $0 == nil }), self.end == nil else {
                 throw MachineError(path, "the machine is just ending or restarting")
             }
             var facts = StateWriter()
@@ -367,91 +355,28 @@ public final class Machine: @unchecked Sendable {
             throw error
         }
         // Nothing may touch the disks again: the file and they now belong together.
-        finish(.suspended)
+        finish(end)
+    }
+
+    /// Keeps the machine in a file for somebody to look at. On any thread.
+    func suspendAfterCrash() {
+        let path = configuration.crashFile
+        loop.post { [weak self] in
+            guard let self, self.end == nil else { return }
+            do {
+                try self.suspend(to: path, end: .failed(status: 1))
+                self.tell("The machine is in \(path)")
+            } catch {
+                self.tell("The machine cannot be kept: \(error)")
+                self.finish(.failed(status: 1))
+            }
+        }
     }
 
     private static let wallNanoseconds: @Sendable () -> UInt64 = {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)
         return UInt64(now.tv_sec) &* 1_000_000_000 &+ UInt64(now.tv_nsec)
-    }
-}
-
-// MARK: Saved state
-
-extension Machine {
-    /// Everything but RAM and configuration. Harts are parked.
-    func save(to writer: inout StateWriter) {
-        writer.section("machine", version: 2) { writer in
-            let deadlines = timerDeadlines.withLock { $0 }
-            for (index, hart) in harts.enumerated() {
-                let saved = hart.saved
-                writer.put(saved.status.rawValue)
-                for entry in [saved.entry, saved.restart] { entry.save(to: &writer) }
-                writer.put(deadlines[index] != nil)
-                writer.put(deadlines[index] ?? 0)
-            }
-            writer.put(bytes: serial.pendingInput)
-            writer.put(bytes: console?.port.pendingInput ?? [])
-        }
-        clock.save(to: &writer)
-        for hart in harts {
-            writer.section("hart \(hart.cpu.hartID)", version: 1) { hart.cpu.save(to: &$0) }
-        }
-        board.bus.save(to: &writer)
-    }
-
-    /// CPUs come before the bus: restored devices drive their lines, and those levels are the right ones.
-    func restore(from reader: inout StateReader) throws {
-        var deadlines: [UInt64?] = []
-        try reader.section("machine", newest: 2) { reader, version in
-            guard version == 2 else {
-                throw StateError.unsupportedVersion(section: "machine", found: version, newest: 2)
-            }
-            for hart in harts {
-                let raw: UInt64 = try reader.get()
-                guard let status = SBIHartStatus(rawValue: raw) else {
-                    throw StateError.invalid(section: "machine", reason: "hart state \(raw)")
-                }
-                let entry = try HartEntry?(from: &reader), restart = try HartEntry?(from: &reader)
-                guard (status == .startPending) == (entry != nil), (status == .suspended) == (restart != nil) else {
-                    throw StateError.invalid(section: "machine", reason: "hart state \(raw) does not fit its entry")
-                }
-                hart.saved = Hart.Saved(status: status, entry: entry, restart: restart)
-                let armed = try reader.getBool()
-                let deadline: UInt64 = try reader.get()
-                deadlines.append(armed ? deadline : nil)
-            }
-            serial.pendingInput = try reader.getBytes()
-            let pending = try reader.getBytes()
-            console?.port.pendingInput = pending
-        }
-        try clock.restore(from: &reader)
-        for hart in harts {
-            try reader.section("hart \(hart.cpu.hartID)", newest: 1) { reader, _ in try hart.cpu.restore(from: &reader) }
-        }
-        try board.bus.restore(from: &reader)
-        timerDeadlines.withLock { $0 = deadlines }
-        for index in harts.indices { supervisorTimers[index].set(deadlineTicks: deadlines[index]) }
-    }
-}
-
-extension HartEntry? {
-    fileprivate func save(to writer: inout StateWriter) {
-        writer.put(self != nil)
-        let entry = self ?? HartEntry(pc: 0, a0: 0, a1: 0, privilege: .machine)
-        for word in [entry.pc, entry.a0, entry.a1, entry.a2] { writer.put(word) }
-        writer.put(entry.privilege.rawValue)
-    }
-
-    fileprivate init(from reader: inout StateReader) throws {
-        let present = try reader.getBool()
-        let words = try (0..<4).map { _ in try reader.get(UInt64.self) }
-        let raw: UInt8 = try reader.get()
-        guard let privilege = Privilege(rawValue: raw) else {
-            throw StateError.invalid(section: "machine", reason: "privilege \(raw)")
-        }
-        self = present ? HartEntry(pc: words[0], a0: words[1], a1: words[2], a2: words[3], privilege: privilege) : nil
     }
 }
 

@@ -1,5 +1,6 @@
 // What a machine is made of, as the user asked for it. Part of a suspend file, so it is written and checked like state.
 
+import GuestX86
 import SavedState
 
 /// Which engine runs the harts.
@@ -15,6 +16,16 @@ public enum DeviceBus: String, CaseIterable, Sendable {
     case mmio
     /// A device number on the PCIe bus.
     case pci
+}
+
+/// What happens when a vCPU can go no further (triple fault, trap loop).
+public enum CrashAction: String, CaseIterable, Sendable {
+    /// The machine ends with status 1.
+    case stop
+    /// The machine starts anew.
+    case reset
+    /// The machine is written to a suspend file, to be looked at, and ends with status 1.
+    case suspend
 }
 
 /// Where a serial port leads.
@@ -53,9 +64,10 @@ public enum SerialChoice: Equatable, Sendable, CustomStringConvertible {
 public struct DiskChoice: Equatable, Sendable {
     public var path: String
     public var readOnly: Bool
-    public var bus: DeviceBus
+    /// Nil: where the board usually has its devices.
+    public var bus: DeviceBus?
 
-    public init(path: String, readOnly: Bool = false, bus: DeviceBus = .mmio) {
+    public init(path: String, readOnly: Bool = false, bus: DeviceBus? = nil) {
         self.path = path
         self.readOnly = readOnly
         self.bus = bus
@@ -67,7 +79,6 @@ public struct DiskChoice: Equatable, Sendable {
         var parts = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
         path = parts.removeFirst()
         readOnly = false
-        bus = .mmio
         guard !path.isEmpty else { throw MachineError("--disk \(text)", "names no file", advice: "write --disk FILE[,ro][,bus=pci]") }
         for option in parts {
             switch option {
@@ -109,15 +120,20 @@ public struct ShareChoice: Equatable, Sendable {
 public struct MachineConfiguration: Equatable, Sendable {
     public static let cpusMax = 16
     public static let memoryMin: UInt64 = 8 << 20
-    public static let memoryMax: UInt64 = 1 << 40
     static let devicesMax = 8
 
     /// What `--arch` names.
     public var architecture = "riscv64"
     /// Board, as `--machine` names it.
     public var machine = "virt"
-    /// Number of harts, 1 to `cpusMax`.
+    /// Number of harts or processors, 1 to `cpusMax`.
     public var cpus = 1
+    /// Processor model and features, as `--cpu` names them; nil for the board's usual one. x86 only.
+    public var cpu: String?
+    /// First of the four ports at which a guest ends the machine with a status. x86 only.
+    public var debugExitPort: UInt16?
+    /// What a crash of the guest does.
+    public var onCrash = CrashAction.stop
     /// Size of RAM, a multiple of 4096.
     public var memorySizeBytes: UInt64 = 512 << 20
     /// File of the kernel or bare-metal program.
@@ -136,6 +152,8 @@ public struct MachineConfiguration: Equatable, Sendable {
     public var serial = SerialChoice.stdio
     /// Where the virtio console leads (hvc0 in Linux), or nil for none.
     public var virtioConsole: SerialChoice?
+    /// Directory for files that the machine itself makes; nil for the process's own.
+    public var workingDirectory: String?
     /// Executor of guest code.
     public var engine = EngineChoice.auto
     /// Name under which other processes find the machine; nil hides it.
@@ -145,17 +163,25 @@ public struct MachineConfiguration: Equatable, Sendable {
 
     /// - Throws: `MachineError` for a machine that cannot be built.
     public func validate() throws {
-        guard architecture == "riscv64" else {
-            throw MachineError("--arch \(architecture)", "no such architecture here", advice: "use --arch riscv64")
+        guard let board = BoardKind.forArchitecture(architecture) else {
+            throw MachineError("--arch \(architecture)", "no such architecture here",
+                               advice: "use \(Self.architectures.joined(separator: ", "))")
         }
-        guard machine == "virt" else {
-            throw MachineError("--machine \(machine)", "no such board for riscv64", advice: "use --machine virt")
+        guard machine == board.rawValue else {
+            throw MachineError("--machine \(machine)", "no such board for \(architecture)",
+                               advice: "use --machine \(board.rawValue)")
         }
         guard (1...Self.cpusMax).contains(cpus) else {
-            throw MachineError("--cpus \(cpus)", "the board has 1 to \(Self.cpusMax) harts")
+            throw MachineError("--cpus \(cpus)", "the board has 1 to \(Self.cpusMax) processors")
         }
-        guard (Self.memoryMin...Self.memoryMax).contains(memorySizeBytes) else {
-            throw MachineError("--memory \(memorySizeBytes)", "the board takes 8M to 1024G")
+        guard (Self.memoryMin...board.memoryMax).contains(memorySizeBytes) else {
+            throw MachineError("--memory \(memorySizeBytes)", "the board takes 8M to \(board.memoryMax >> 30)G")
+        }
+        switch board {
+        case .virt:
+            if let cpu { throw MachineError("--cpu \(cpu)", "harts of \(architecture) come in one model") }
+            if debugExitPort != nil { throw MachineError("--debug-exit", "the board virt has no I/O ports") }
+        case .microvm: try checkProcessors()
         }
         guard memorySizeBytes % 4096 == 0 else {
             throw MachineError("--memory \(memorySizeBytes)", "not a whole number of 4K pages")
@@ -171,6 +197,38 @@ public struct MachineConfiguration: Equatable, Sendable {
         }
         if let name { try Self.check(name: name) }
     }
+
+    private func checkProcessors() throws {
+        let model = try processorModel()
+        if cpus > 1, model.localAPIC == .absent {
+            throw MachineError("--cpus \(cpus)", "\(model.specification) has no local APIC to start others with",
+                               advice: "use --cpus 1 or another --cpu")
+        }
+        if architecture == "x86_64", !model.features.contains(.lm) {
+            throw MachineError("--cpu \(model.specification)", "no 64-bit processor", advice: "use --arch i386")
+        }
+        if firmware != nil { throw MachineError("--firmware", "the board microvm starts a kernel directly") }
+    }
+
+    /// The processor model of an x86 machine.
+    /// - Throws: `MachineError`.
+    func processorModel() throws -> CPUModel {
+        do { return try CPUModel(cpu ?? Self.usualModel) } catch {
+            throw MachineError("--cpu \(cpu ?? Self.usualModel)", "\(error)")
+        }
+    }
+
+    /// What `--cpu` may name before the first comma.
+    public static let processorModels = CPUModel.names
+    /// What `--arch` may name.
+    public static let architectures = ["riscv64", "x86_64", "i386"]
+    static let usualModel = "max"
+    /// Where a crashed machine goes with `onCrash` suspend.
+    var crashFile: String { (workingDirectory ?? ".") + "/" + (name ?? "machine") + ".crash" }
+    /// The board that an architecture has, for a default of `--machine`; nil for an unknown one.
+    public static func board(ofArchitecture name: String) -> String? { BoardKind.forArchitecture(name)?.rawValue }
+    /// The board; the configuration has been validated.
+    var board: BoardKind { BoardKind.forArchitecture(architecture) ?? .virt }
 
     /// A name is a file name: letters, digits, `-`, `_` and `.`, at most 64, not starting with a dot.
     public static func check(name: String) throws {
@@ -197,12 +255,12 @@ public struct MachineConfiguration: Equatable, Sendable {
     // MARK: Saved form
 
     public func save(to writer: inout StateWriter) {
-        writer.section("configuration", version: 2) { writer in
+        writer.section("configuration", version: 3) { writer in
             writer.put(architecture)
             writer.put(machine)
             writer.put(UInt32(cpus))
             writer.put(memorySizeBytes)
-            for text in [kernel, initrd, firmware, name] {
+            for text in [kernel, initrd, firmware, name, workingDirectory] {
                 writer.put(text != nil)
                 writer.put(text ?? "")
             }
@@ -210,7 +268,7 @@ public struct MachineConfiguration: Equatable, Sendable {
             writer.put(each: disks) { writer, disk in
                 writer.put(disk.path)
                 writer.put(disk.readOnly)
-                writer.put(disk.bus.rawValue)
+                writer.put(disk.bus?.rawValue ?? "")
             }
             writer.put(each: shares) { writer, share in
                 writer.put(share.directory)
@@ -219,14 +277,19 @@ public struct MachineConfiguration: Equatable, Sendable {
             writer.put(serial.description)
             writer.put(virtioConsole?.description ?? "")
             writer.put(engine.rawValue)
+            writer.put(cpu != nil)
+            writer.put(cpu ?? "")
+            writer.put(debugExitPort != nil)
+            writer.put(debugExitPort ?? 0)
+            writer.put(onCrash.rawValue)
         }
     }
 
     /// - Throws: `StateError` for a damaged stream, `MachineError` for a machine this build cannot make.
     public init(from reader: inout StateReader) throws {
-        try reader.section("configuration", newest: 2) { reader, version in
-            guard version == 2 else {
-                throw StateError.unsupportedVersion(section: "configuration", found: version, newest: 2)
+        try reader.section("configuration", newest: 3) { reader, version in
+            guard version == 3 else {
+                throw StateError.unsupportedVersion(section: "configuration", found: version, newest: 3)
             }
             architecture = try reader.getString()
             machine = try reader.getString()
@@ -241,13 +304,14 @@ public struct MachineConfiguration: Equatable, Sendable {
             initrd = try optional(&reader)
             firmware = try optional(&reader)
             name = try optional(&reader)
+            workingDirectory = try optional(&reader)
             append = try reader.getString()
             disks = try reader.getEach(limit: Self.devicesMax) {
                 let path = try $0.getString(), readOnly = try $0.getBool(), bus = try $0.getString()
-                guard let bus = DeviceBus(rawValue: bus) else {
+                guard bus.isEmpty || DeviceBus(rawValue: bus) != nil else {
                     throw StateError.invalid(section: "configuration", reason: "a disk on bus '\(bus)'")
                 }
-                return DiskChoice(path: path, readOnly: readOnly, bus: bus)
+                return DiskChoice(path: path, readOnly: readOnly, bus: DeviceBus(rawValue: bus))
             }
             shares = try reader.getEach(limit: Self.devicesMax) {
                 ShareChoice(directory: try $0.getString(), tag: try $0.getString())
@@ -265,6 +329,14 @@ public struct MachineConfiguration: Equatable, Sendable {
                 }
             }
             self.engine = engine
+            cpu = try optional(&reader)
+            let hasDebugExit = try reader.getBool(), port: UInt16 = try reader.get()
+            debugExitPort = hasDebugExit ? port : nil
+            let action = try reader.getString()
+            guard let onCrash = CrashAction(rawValue: action) else {
+                throw StateError.invalid(section: "configuration", reason: "crash action '\(action)'")
+            }
+            self.onCrash = onCrash
         }
         try validate()
     }

@@ -90,6 +90,11 @@ public struct FloatEnvironment: Equatable, Sendable {
     public var denormalsAreZero: Bool
     /// Whether tiny results become zeros of their sign, raising underflow and inexact (x86 MXCSR.FTZ).
     public var flushesToZero: Bool
+    /// Whether overflow, and underflow, are going to trap: then inexact is raised by the rounding to an unbounded exponent,
+    /// and underflow by exact tiny results too (§7.4, §7.5 and their 754-1985 forms; x86 with the exception unmasked).
+    public var trapsOverflow = false
+    /// See `trapsOverflow`.
+    public var trapsUnderflow = false
 
     /// An environment with the given rules, no flags raised and gradual underflow.
     public init(

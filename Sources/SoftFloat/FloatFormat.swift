@@ -15,6 +15,14 @@ protocol FloatFormat {
     static var width: Int32 { get }
 }
 
+/// binary16, "half".
+enum Binary16: FloatFormat {
+    static var precision: Int32 { 11 }
+    static var bias: Int32 { 15 }
+    static var exponentFieldMax: Int32 { 31 }
+    static var width: Int32 { 16 }
+}
+
 /// binary32, "single".
 enum Binary32: FloatFormat {
     static var precision: Int32 { 24 }

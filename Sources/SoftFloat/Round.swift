@@ -46,11 +46,11 @@ extension Arithmetic {
     ) -> UInt64 {
         let field = exponent &+ Format.bias
         if field < 1 { return roundTiny(sign, field, significand, &env) }
-        if field >= Format.exponentFieldMax { return overflow(sign, &env) }
         let (kept, isInexact) = cut(sign, significand, env.rounding)
+        if field >= Format.exponentFieldMax { return overflow(sign, isInexact: isInexact, &env) }
         let magnitude = magnitude(field, kept)
         if isInexact {
-            if magnitude >= Format.infinity { return overflow(sign, &env) }
+            if magnitude >= Format.infinity { return overflow(sign, isInexact: true, &env) }
             env.raise(.inexact)
         }
         return signed(sign, magnitude)
@@ -90,6 +90,10 @@ extension Arithmetic {
             env.raise([.underflow, .inexact])
             return zero(sign)
         }
+        if isTiny && env.trapsUnderflow {
+            env.raise(cut(sign, significand, env.rounding).isInexact ? [.underflow, .inexact] : .underflow)
+            return zero(sign)
+        }
         let (kept, isInexact) = cut(sign, shiftRightJam(significand, 1 &- field), env.rounding)
         if isInexact { env.raise(isTiny ? [.underflow, .inexact] : .inexact) }
         return signed(sign, kept)
@@ -97,8 +101,8 @@ extension Arithmetic {
 
     /// A result beyond the largest finite number.
     @inline(never)
-    private static func overflow(_ sign: Bool, _ env: inout FloatEnvironment) -> UInt64 {
-        env.raise([.overflow, .inexact])
+    private static func overflow(_ sign: Bool, isInexact: Bool, _ env: inout FloatEnvironment) -> UInt64 {
+        env.raise(isInexact || !env.trapsOverflow ? [.overflow, .inexact] : .overflow)
         let isInfinite = env.rounding.overflowsToInfinity(sign: sign)
         return signed(sign, isInfinite ? Format.infinity : Format.infinity &- 1)
     }

@@ -15,7 +15,7 @@
 // ("jammed": one if anything below it was nonzero), and rounds once. Nothing allocates, traps or loops more
 // than 64 times, whatever the operands: they come from a guest.
 //
-// Adding a format: f16 and bfloat16 need one FloatFormat each and a file of entry points. The x87 extended
+// Adding a format: bfloat16 needs a FloatFormat and a file of entry points, as f16 has. The x87 extended
 // format also needs an unpack and a pack for its explicit leading bit, division and square root with more
 // quotient bits than the 64 made here, and a rounding precision that differs from the format. f128 needs a
 // 128-bit significand in Unpacked and a wider product; round and sum already work on 128 bits.

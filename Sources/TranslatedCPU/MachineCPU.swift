@@ -1,28 +1,18 @@
-// One vCPU of a machine on the translator: runs guest code, takes traps and interrupts, until the machine is needed.
+// One vCPU of a machine on the translator, whatever its architecture: runs guest code until the machine is needed. What
+// differs between architectures is overridden by RISCVMachineCPU and X86MachineCPU. Memory accesses that generated code
+// does not make itself are in MachineAccess.swift.
 
 import Bus
 import CHost
 import Glibc
 import GuestMemory
-import GuestRISCV
 import SavedState
 import Translator
 
-/// What a vCPU needs from its machine.
-public struct MachineCPUServices: @unchecked Sendable {
-    /// Current value of the time CSR.
-    public var time: () -> UInt64
-    /// stimecmp was set: at that time `setInterrupt(supervisorTimer)` must follow; nil for never.
-    public var armTimer: (UInt64?) -> Void
-    public init(time: @escaping () -> UInt64, armTimer: @escaping (UInt64?) -> Void) {
-        self.time = time
-        self.armTimer = armTimer
-    }
-}
-
 /// Why guest code stopped.
 public enum MachineExit: Sendable, Equatable {
-    /// WFI, nothing pending; pc is past it.
+    /// The vCPU waits for an interrupt and none is pending. RISC-V: pc is past the WFI. x86: calling `run` again goes on
+    /// waiting.
     case halted
     /// ECALL from supervisor mode with built-in SBI; pc is past it.
     case environmentCall
@@ -33,28 +23,58 @@ public enum MachineExit: Sendable, Equatable {
     case shutdown(String)
 }
 
+/// What an instruction fetch found.
+struct FetchMapping {
+    /// Address of the page.
+    var physicalPage: UInt64
+    var isGlobal: Bool
+}
+
+/// What a data access found.
+struct DataMapping {
+    /// Physical address of the byte asked for.
+    var physical: UInt64
+    /// What may be done in this mode without asking again.
+    var readable: Bool
+    var writable: Bool
+    var isGlobal: Bool
+}
+
 /// A vCPU. Used by its own thread, except where a method says otherwise.
-public final class MachineCPU: Savable, @unchecked Sendable {
+public class MachineCPU: Savable, @unchecked Sendable {
+    /// Number of the vCPU, from 0.
     public let hartID: Int
     let engine: MachineEngine
-    let state: UnsafeMutableRawPointer
+    /// The state block.
+    public let state: UnsafeMutableRawPointer
     let tlb: MachineTLB
-    private let context: TranslationContext
-    private let services: MachineCPUServices
-    private let suppliesSBI: Bool
-    /// Requests from other threads: kick and TLB flush. UInt32 words, atomic.
+    let context: TranslationContext
+    /// Where the number of the data TLB set lies in a mode word.
+    let dataSetShift: UInt32
+    /// Mode bits that mean one instruction to the unit.
+    private let singleMode: UInt32
+    /// Requests from other threads. UInt32 words, atomic.
     private let requests: UnsafeMutablePointer<UInt32>
-    private enum Request { static let kick = 0, flush = 1, running = 2, trim = 3, count = 16 }
+    private enum Request { static let kick = 0, flush = 1, running = 2, trim = 3, settle = 4, count = 16 }
     /// The value stored to the HTIF mailbox, until reported.
     var mailbox: UInt64 = 0
-    private var trapsInARow = 0
+    private var fetchFaults = 0
+    /// What executes alone with every other vCPU standing still, see MachineAccess.swift.
+    var lockedAccess = LockedAccess()
+    /// One instruction runs in a unit of its own: it may write to code anywhere.
+    var isStepping = false
+    /// The unit that was entered last, for the interpreter, which leaves no host address behind.
+    var enteredUnit: UnitIndex = .noUnit
 
+    /// - Parameters:
+    ///   - dataSetShift: where in a mode word the number of the data TLB set lies.
+    ///   - singleMode: mode bits that make a unit of one instruction.
     /// - Throws: `HostError` when memory cannot be had.
-    public init(engine: MachineEngine, hartID: Int, services: MachineCPUServices, suppliesSBI: Bool) throws {
+    init(engine: MachineEngine, hartID: Int, dataSetShift: UInt32, singleMode: UInt32) throws {
         self.engine = engine
         self.hartID = hartID
-        self.services = services
-        self.suppliesSBI = suppliesSBI
+        self.dataSetShift = dataSetShift
+        self.singleMode = singleMode
         let block = mmap(nil, StateLayout.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         guard let block, block != MAP_FAILED else { throw HostMemoryError.state }
         state = block
@@ -65,18 +85,13 @@ public final class MachineCPU: Savable, @unchecked Sendable {
         if let log = engine.options.logBlock { context.blockLog = { log($0, $1) } }
         let reference = UInt64(UInt(bitPattern: Unmanaged.passUnretained(self).toOpaque()))
         block.storeBytes(of: reference, toByteOffset: StateLayout.context, as: UInt64.self)
-        riscv.readTime = { MachineCPU.of($0).services.time() }
-        riscv.flushTranslations = { state, address, everything in
-            let tlb = MachineCPU.of(state).tlb
-            if everything != 0 { tlb.flush() } else { tlb.flush(page: address) }
-        }
-        riscv.timerChanged = { MachineCPU.of($0).timerChanged() }
         engine.join(self)
     }
 
     deinit {
         if engine.options.statistics { fputs("guise: hart \(hartID): \(context.statistics)\n", stderr) }
         context.retire()
+        lockedAccess.copy.deallocate()
         requests.deallocate()
         munmap(state, StateLayout.size)
     }
@@ -87,33 +102,84 @@ public final class MachineCPU: Savable, @unchecked Sendable {
         return Unmanaged<MachineCPU>.fromOpaque(raw).takeUnretainedValue()
     }
 
-    /// Registers and control registers.
-    public var riscv: RISCVState { RISCVState(state) }
+    @inline(__always) var mode: UInt32 { state.load(fromByteOffset: StateLayout.mode, as: UInt32.self) }
+    @inline(__always) var pc: UInt64 {
+        get { state.load(fromByteOffset: StateLayout.pc, as: UInt64.self) }
+        set { state.storeBytes(of: newValue, toByteOffset: StateLayout.pc, as: UInt64.self) }
+    }
+    @inline(__always) var exitAddress: UInt64 { state.load(fromByteOffset: StateLayout.exitAddress, as: UInt64.self) }
+    @inline(__always) var exitAccess: UInt32 { state.load(fromByteOffset: StateLayout.exitAccess, as: UInt32.self) }
+    /// Number of the data TLB set that the current mode uses.
+    @inline(__always) var dataSet: Int { Int(mode >> dataSetShift & 3) }
+
+    // MARK: what architectures override
+
+    /// What of a mode decides which fetches are allowed.
+    func view(_ mode: UInt32) -> UInt32 { 0 }
+
+    /// Translates an instruction address; nil after the vCPU took the exception for it.
+    func translateFetch(_ address: UInt64) -> FetchMapping? { nil }
+
+    /// Host memory of a page of code; nil when the vCPU took an exception instead.
+    func codeBytes(_ physicalPage: UInt64, for address: UInt64) -> UnsafeRawPointer? {
+        engine.ram.pointer(GuestPhysical(physicalPage), length: 4096).map { UnsafeRawPointer($0) }
+    }
+
+    /// Translates a data address; nil after `failAccess`.
+    func translateData(_ address: UInt64, isWrite: Bool) -> DataMapping? { nil }
+
+    /// Reads 1, 2, 4 or 8 bytes where there is no RAM; nil after `failAccess`.
+    func readDevice(_ physical: UInt64, _ size: Int, for address: UInt64) -> UInt64? { nil }
+
+    /// Writes 1, 2, 4 or 8 bytes where there is no RAM, or `failAccess`.
+    func writeDevice(_ physical: UInt64, _ size: Int, _ value: UInt64, for address: UInt64) {}
+
+    /// Takes interrupts and whatever else waits for an instruction boundary. Called when an exit was requested.
+    func takeEvents() -> MachineExit? { nil }
+
+    /// Sorts out why generated code was left; nil to go on.
+    func handle(_ kind: ExitKind) -> MachineExit? { nil }
+
+    /// Whether a store to the running unit shows in its next instruction: there is no instruction fence.
+    var stopsOnOwnCode: Bool { false }
+
+    /// Whether atomic operations are allowed across pages and on devices.
+    var canLockAnywhere: Bool { false }
+
+    /// Refuses an atomic operation where there is no RAM, with `failAccess`.
+    func failAtomic(_ address: UInt64) {}
+
+    /// An address after arithmetic, in the width of the current mode.
+    func wrapped(_ address: UInt64) -> UInt64 { address }
+
+    /// Whether data accesses are to be reported by `didAccess`.
+    var watchesAccesses: Bool { false }
+    /// A data access has been made that was not a TLB hit.
+    func didAccess(_ address: UInt64, _ size: Int, isWrite: Bool) {}
+
+    /// Before and after an instruction that the mode wants alone: traps for debuggers, the end of an interrupt shadow.
+    func willStep() -> Bool { true }
+    func didStep() {}
+
+    /// Architectural state. The vCPU is not running.
+    public func save(to writer: inout StateWriter) {}
+    public func restore(from reader: inout StateReader) throws {}
 
     // MARK: from any thread
 
     /// Makes `run` return `.kicked`.
     public func kick() {
         guise_store32(requests + Request.kick, 1)
-        guise_store32(state + StateLayout.exitRequest, 1)
+        requestExit()
     }
 
-    /// Sets interrupt lines (bits of mip) to a level.
-    public func setInterrupt(_ bits: UInt64, _ level: Bool) {
-        riscv.setInterruptLine(bits, level)
-        if level { guise_store32(state + StateLayout.exitRequest, 1) }
-    }
-
-    /// Sets software-writable pending bits, as firmware does for a supervisor software interrupt.
-    public func setPending(_ bits: UInt64, _ level: Bool) {
-        riscv.setPending(bits, level)
-        if level { guise_store32(state + StateLayout.exitRequest, 1) }
-    }
+    /// Makes generated code be left at the next instruction boundary where it looks.
+    func requestExit() { guise_store32(state + StateLayout.exitRequest, 1) }
 
     /// Forgets cached translations on behalf of another hart; returns when that has happened or the vCPU is not running.
     public func flushTranslations() {
         guise_store32(requests + Request.flush, 1)
-        guise_store32(state + StateLayout.exitRequest, 1)
+        requestExit()
         while guise_load32(requests + Request.running) != 0 && guise_load32(requests + Request.flush) != 0 {
             sched_yield()
         }
@@ -122,39 +188,16 @@ public final class MachineCPU: Savable, @unchecked Sendable {
     /// Asks for the memory of translations back: they are dropped when the vCPU next runs.
     public func releaseCaches() {
         guise_store32(requests + Request.trim, 1)
-        guise_store32(state + StateLayout.exitRequest, 1)
+        requestExit()
     }
 
-    // MARK: timer
+    /// Whether the vCPU is in `run`.
+    var isRunning: Bool { guise_load32(requests + Request.running) != 0 }
 
-    /// stimecmp was set or restored: arms the timer, or drives STIP when the time has come since the front looked (or
-    /// came while the machine was being suspended).
-    private func timerChanged() {
-        let deadline = riscv.supervisorTimer
-        let isDue = deadline <= services.time()
-        if isDue { riscv.updateSupervisorTimer() }
-        services.armTimer(deadline == .max || isDue ? nil : deadline)
-        guise_store32(state + StateLayout.exitRequest, 1)
-    }
-
-    // MARK: state
-
-    /// Power-on in machine mode at an address, as firmware finds it.
-    public func resetMachine(pc: UInt64, a0: UInt64, a1: UInt64) {
-        riscv.resetMachine(pc: pc, hartID: UInt64(hartID), a0: a0, a1: a1)
-    }
-
-    /// Supervisor mode at an address, as a kernel finds it behind SBI firmware.
-    public func resetForSupervisor(pc: UInt64, a0: UInt64, a1: UInt64) {
-        riscv.resetForSupervisor(pc: pc, hartID: UInt64(hartID), a0: a0, a1: a1)
-    }
-
-    public func save(to writer: inout StateWriter) { riscv.save(to: &writer) }
-
-    public func restore(from reader: inout StateReader) throws {
-        try riscv.restore(from: &reader)
-        clearReservation()
-        guise_store32(state + StateLayout.exitRequest, 1)
+    /// Asks the vCPU to come out of generated code and tell the engine.
+    func askToSettle() {
+        guise_store32(requests + Request.settle, 1)
+        requestExit()
     }
 
     // MARK: running
@@ -162,28 +205,36 @@ public final class MachineCPU: Savable, @unchecked Sendable {
     /// Runs guest code until the machine is needed.
     public func run() -> MachineExit {
         guise_store32(requests + Request.running, 1)
-        defer { guise_store32(requests + Request.running, 0) }
+        defer {
+            guise_store32(requests + Request.running, 0)
+            if guise_exchange32(requests + Request.settle, 0) != 0 { engine.settle(self) }
+        }
         var link = PendingExit.none
         while true {
             if guise_load32(state + StateLayout.exitRequest) != 0 {
                 guise_store32(state + StateLayout.exitRequest, 0)
                 if guise_exchange32(requests + Request.flush, 0) != 0 { tlb.flush() }
                 if guise_exchange32(requests + Request.trim, 0) != 0 { context.trim() }
+                if guise_exchange32(requests + Request.settle, 0) != 0 { engine.settle(self) }
                 if guise_exchange32(requests + Request.kick, 0) != 0 { return .kicked }
-                if riscv.takeInterrupt() {
-                    link = .none
-                    clearReservation()
-                }
+                let before = (pc, self.mode)
+                if let exit = takeEvents() { return exit }
+                if before != (pc, self.mode) { link = .none }
             }
-            let start = riscv.pc
+            let mode = self.mode
+            if mode & singleMode != 0 || state.load(fromByteOffset: StateLayout.stepRequest, as: UInt32.self) != 0 {
+                link = .none
+                if let exit = step(mode) { return exit }
+                continue
+            }
+            let start = pc
             let seen = context.epoch
-            let mode = riscv.mode.rawValue
             tlb.updateSalt()
             guard context.arrive(seen: seen) else { continue }
             // Not by way of the jump cache: a unit may have sent us here to have its pages' identities renewed.
             let unit: UnitIndex
             do throws(TranslationFailure) {
-                unit = try find(start, mode, link, seen)
+                unit = try find(start, mode, link, seen, limit: Self.unitLimit)
             } catch {
                 context.depart()
                 continue
@@ -191,316 +242,204 @@ public final class MachineCPU: Savable, @unchecked Sendable {
             if unit == .noUnit { // the fetch trapped
                 context.depart()
                 link = .none
-                if let exit = trapLoop(start) { return exit }
+                if let exit = fetchFaulted(start) { return exit }
                 continue
             }
+            enteredUnit = unit
             link = context.run(unit, seen: seen)
-            if let exit = afterExit() { return exit }
+            let kind = state.load(fromByteOffset: StateLayout.exitKind, as: UInt32.self)
+            if let exit = handle(ExitKind(rawValue: kind) ?? .lookup) { return exit }
         }
     }
 
+    /// Instructions per unit.
+    private static let unitLimit = 64
+
+    /// Executes one instruction in a unit of its own, which nothing leads to directly.
+    private func step(_ mode: UInt32) -> MachineExit? {
+        let isTraced = mode & singleMode != 0
+        if isTraced && !willStep() { return nil }
+        let start = pc
+        let seen = context.epoch
+        guard context.arrive(seen: seen) else { return nil }
+        let unit: UnitIndex
+        do throws(TranslationFailure) {
+            unit = try find(start, mode | singleMode | Self.aloneBit, .none, seen, limit: 1)
+        } catch {
+            context.depart()
+            return nil
+        }
+        if unit == .noUnit {
+            context.depart()
+            state.storeBytes(of: 0, toByteOffset: StateLayout.stepRequest, as: UInt32.self)
+            return fetchFaulted(start)
+        }
+        enteredUnit = unit
+        isStepping = true
+        defer { isStepping = false }
+        if lockedAccess.isWanted {
+            context.depart()
+            lockedAccess.isActive = true
+            let done: Void? = engine.runtime.exclusively(by: context, seen: seen) { seen in
+                guard context.arrive(seen: seen) else { return }
+                _ = context.run(unit, seen: seen)
+                finishLockedAccess()
+            }
+            lockedAccess.isActive = false
+            if done == nil { return nil }
+            lockedAccess.isWanted = false
+        } else {
+            _ = context.run(unit, seen: seen)
+        }
+        let kind = ExitKind(rawValue: state.load(fromByteOffset: StateLayout.exitKind, as: UInt32.self)) ?? .lookup
+        // Asked for again while it ran: the access must be made atomic.
+        if kind == .codeChanged && lockedAccess.isWanted { return nil }
+        state.storeBytes(of: 0, toByteOffset: StateLayout.stepRequest, as: UInt32.self)
+        // Before the exit is handled: a shadow must not outlive the instruction that waits for an interrupt.
+        if isTraced && kind.exceptionVector == nil && kind != .codeChanged { didStep() }
+        return handle(kind)
+    }
+
+    /// A mode bit that no front uses keeps the units of `step` apart from others.
+    private static let aloneBit: UInt32 = 1 << 19
+
     /// A trap whose handler cannot be fetched either would spin for ever.
-    private func trapLoop(_ start: UInt64) -> MachineExit? {
-        if riscv.pc == start {
-            trapsInARow += 1
-            if trapsInARow > 16 {
+    private func fetchFaulted(_ start: UInt64) -> MachineExit? {
+        if pc == start {
+            fetchFaults += 1
+            if fetchFaults > 16 {
                 return .shutdown("hart \(hartID) cannot fetch its trap handler at 0x\(String(start, radix: 16))")
             }
         } else {
-            trapsInARow = 0
+            fetchFaults = 0
         }
         return nil
     }
 
-    private func clearReservation() {
+    func clearReservation() {
         state.storeBytes(of: UInt64.max, toByteOffset: StateLayout.reservationAddress, as: UInt64.self)
     }
 
-    @inline(__always) private func itlbSlot(_ address: UInt64) -> Int {
-        StateLayout.itlb + Int(address >> 12 & UInt64(StateLayout.itlbCount - 1)) * 4
-    }
+    // MARK: finding units
 
     /// The identity of the page an instruction address lies in; nil after a fetch trap was taken (or a flush).
     private func page(_ address: UInt64, _ mode: UInt32) throws(TranslationFailure) -> (UInt32, UInt64)? {
-        let view = mode & ~7
-        let slot = itlbSlot(address)
-        let cached = state.load(fromByteOffset: slot, as: UInt32.self)
+        let view = view(mode)
+        let cached = state.load(fromByteOffset: MachineTLB.fetchSlot(address), as: UInt32.self)
         if cached != 0 {
             let page = engine.codePages[Int(cached)]
-            if page.virtualPage == address >> 12 && page.view == view & Self.viewMask { return (cached, page.physicalPage) }
+            if page.virtualPage == address >> 12 && page.view == view { return (cached, page.physicalPage) }
         }
-        switch riscv.translateFetch(GuestVirtual(address), ram: engine.ram) {
-        case .fault(let cause):
-            take(cause, address)
-            return nil
-        case .page(let translation):
-            let physicalPage = translation.physical.value & ~0xFFF
-            guard engine.ram.pointer(GuestPhysical(physicalPage), length: 4096) != nil else {
-                take(.instructionAccessFault, address)
-                return nil
-            }
-            let key = CodePage(virtualPage: address >> 12, physicalPage: physicalPage, view: view & Self.viewMask)
-            guard let identity = engine.identity(key) else {
-                context.flush(seen: context.epoch)
-                throw .flushed
-            }
-            state.storeBytes(of: identity, toByteOffset: slot, as: UInt32.self)
-            return (identity, physicalPage)
+        guard let mapping = translateFetch(address), codeBytes(mapping.physicalPage, for: address) != nil else { return nil }
+        let key = CodePage(virtualPage: address >> 12, physicalPage: mapping.physicalPage, view: view)
+        guard let identity = engine.identity(key) else {
+            context.flush(seen: context.epoch)
+            throw .flushed
         }
+        tlb.fillFetch(address, identity: identity, isGlobal: mapping.isGlobal)
+        return (identity, mapping.physicalPage)
     }
 
-    /// Mode bits that change what an instruction fetch may reach: privilege and paging.
-    private static let viewMask: UInt32 = 3 << 3 | 1 << 9
+    private func protect(_ physicalPage: UInt64) {
+        if isRAM(physicalPage) { engine.protectCode(physicalPage: physicalPage, by: self) }
+    }
+
+    private func isRAM(_ physicalPage: UInt64) -> Bool {
+        engine.ram.pointer(GuestPhysical(physicalPage), length: 4096) != nil
+    }
 
     /// Finds or makes the unit at an address and connects it to the link that led here; `.noUnit` when fetching trapped.
-    private func find(_ start: UInt64, _ mode: UInt32, _ link: PendingExit,
-                      _ seen: UInt32) throws(TranslationFailure) -> UnitIndex {
+    private func find(_ start: UInt64, _ mode: UInt32, _ link: PendingExit, _ seen: UInt32,
+                      limit: Int) throws(TranslationFailure) -> UnitIndex {
         guard let (first, physicalPage) = try page(start, mode) else { return .noUnit }
-        let ram = engine.ram
-        let offset = start & 0xFFF
-        guard let bytes = ram.pointer(GuestPhysical(physicalPage + offset), length: 4096 - offset) else { return .noUnit }
-        if offset == 0xFFE && bytes.load(as: UInt8.self) & 3 == 3 {
-            let unit = try findStraddling(start, mode, first, physicalPage, bytes, seen)
-            if unit != .noUnit { context.connect(link, to: unit, identity: first, seen: seen) }
-            return unit
-        }
+        guard let base = codeBytes(physicalPage, for: start) else { return .noUnit }
+        let offset = Int(start & 0xFFF)
+        let bytes = base + offset
         let known = context.existing(start: start, context: first, mode: mode)
         if known != .noUnit {
-            context.connect(link, to: known, identity: first, seen: seen)
+            if limit > 1 { context.connect(link, to: known, identity: first, seen: seen) }
             return known
         }
-        engine.protectCode(physicalPage: physicalPage)
-        let code = GuestCode(bytes: bytes, available: Int(4096 - offset))
-        let unit = try context.unit(start: start, mode: mode, context: first, page: physicalPage >> 12, code: code,
-                                    limit: 64, seen: seen, second: nil)
-        try verify(unit, physicalPage, bytes)
-        context.connect(link, to: unit, identity: first, seen: seen)
+        protect(physicalPage)
+        var unit: UnitIndex
+        do throws(TranslationFailure) {
+            unit = try context.unit(start: start, mode: mode, context: first, page: physicalPage >> 12,
+                                    code: GuestCode(bytes: bytes, available: 4096 - offset), limit: limit, seen: seen,
+                                    second: nil)
+            try verify(unit, physicalPage, bytes)
+        } catch .needsMoreBytes {
+            unit = try findStraddling(start, mode, physicalPage, bytes, seen)
+            // Not for the jump cache: such a unit is left at once when its second page has moved, and must come here then.
+            if link.isNone { return unit }
+        }
+        if unit != .noUnit && limit > 1 { context.connect(link, to: unit, identity: first, seen: seen) }
         return unit
     }
 
     /// A unit whose bytes were written while it was translated is dropped again.
-    private func verify(_ unit: UnitIndex, _ physicalPage: UInt64,
-                        _ bytes: UnsafeRawPointer) throws(TranslationFailure) {
-        let index = Int((physicalPage - engine.ram.start.value) >> 12)
-        if engine.ram.codePages[index] != 0 && context.matches(unit, bytes) { return }
+    private func verify(_ unit: UnitIndex, _ physicalPage: UInt64, _ bytes: UnsafeRawPointer) throws(TranslationFailure) {
+        guard isRAM(physicalPage) else { return }
+        let origin = engine.runtime.origin(of: unit)
+        engine.code.addUnit(physicalPage, offset: origin.start & 0xFFF, length: origin.length)
+        if engine.code.holdsCode(physicalPage) && context.matches(unit, bytes) { return }
         engine.runtime.invalidate(start: physicalPage, length: 4096)
         throw .flushed
     }
 
-    private func findStraddling(_ start: UInt64, _ mode: UInt32, _ first: UInt32, _ physicalPage: UInt64,
-                                _ bytes: UnsafeRawPointer,
+    /// Bytes of the second page that an instruction can reach.
+    private static let straddle = 16
+
+    private func findStraddling(_ start: UInt64, _ mode: UInt32, _ physicalPage: UInt64, _ bytes: UnsafeRawPointer,
                                 _ seen: UInt32) throws(TranslationFailure) -> UnitIndex {
-        guard let (second, secondPhysical) = try page(start &+ 2, mode) else { return .noUnit }
-        let key = CodePage(virtualPage: start >> 12, physicalPage: physicalPage,
-                           view: mode & Self.viewMask, secondPhysicalPage: secondPhysical)
-        guard let pair = engine.identity(key), let rest = engine.ram.pointer(GuestPhysical(secondPhysical), length: 2)
-        else {
+        let next = (start | 0xFFF) &+ 1
+        guard let (second, secondPhysical) = try page(next, mode), let rest = codeBytes(secondPhysical, for: next) else {
+            return .noUnit
+        }
+        let key = CodePage(virtualPage: start >> 12, physicalPage: physicalPage, view: view(mode),
+                           secondPhysicalPage: secondPhysical)
+        guard let pair = engine.identity(key) else {
             context.flush(seen: context.epoch)
             throw .flushed
         }
+        guard context.arrive(seen: seen) else { throw .flushed }
         let known = context.existing(start: start, context: pair, mode: mode)
         if known != .noUnit { return known }
-        engine.protectCode(physicalPage: physicalPage)
-        engine.protectCode(physicalPage: secondPhysical)
-        var word = UInt32(bytes.load(as: UInt16.self)) | UInt32(rest.load(as: UInt16.self)) << 16
-        let unit = try withUnsafeBytes(of: &word) { buffer throws(TranslationFailure) in
-            guard let base = buffer.baseAddress else { return UnitIndex.noUnit }
-            return try context.unit(start: start, mode: mode, context: pair, page: physicalPage >> 12,
-                                    code: GuestCode(bytes: base, available: 4), limit: 1, seen: seen,
-                                    second: SecondPage(itlbOffset: itlbSlot(start &+ 2), identity: second,
-                                                       page: secondPhysical >> 12))
+        context.depart()
+        protect(physicalPage)
+        protect(secondPhysical)
+        let first = 4096 - Int(start & 0xFFF), count = first + Self.straddle
+        let page = SecondPage(itlbOffset: MachineTLB.fetchSlot(next), identity: second, page: secondPhysical >> 12)
+        return try withTemporaryCopy(count) { buffer throws(TranslationFailure) in
+            buffer.copyMemory(from: bytes, byteCount: first)
+            (buffer + first).copyMemory(from: rest, byteCount: Self.straddle)
+            let unit = try context.unit(start: start, mode: mode, context: pair, page: physicalPage >> 12,
+                                        code: GuestCode(bytes: buffer, available: count), limit: 1, seen: seen,
+                                        second: page)
+            for (place, offset, length) in [(physicalPage, start & 0xFFF, first), (secondPhysical, 0, Self.straddle)]
+            where isRAM(place) {
+                engine.code.addUnit(place, offset: offset, length: UInt64(length))
+                if !engine.code.holdsCode(place) { try dropped(physicalPage) }
+            }
+            if memcmp(buffer, bytes, first) != 0 || memcmp(buffer + first, rest, Self.straddle) != 0 {
+                try dropped(physicalPage)
+            }
+            return unit
         }
-        let again = UInt32(bytes.load(as: UInt16.self)) | UInt32(rest.load(as: UInt16.self)) << 16
-        let ram = engine.ram
-        if again == word, ram.codePages[Int((physicalPage - ram.start.value) >> 12)] != 0,
-           ram.codePages[Int((secondPhysical - ram.start.value) >> 12)] != 0 { return unit }
+    }
+
+    private func dropped(_ physicalPage: UInt64) throws(TranslationFailure) {
         engine.runtime.invalidate(start: physicalPage, length: 4096)
         throw .flushed
     }
 
-    /// Sorts out why generated code was left; nil to go on.
-    private func afterExit() -> MachineExit? {
-        let kind = ExitKind(rawValue: state.load(fromByteOffset: StateLayout.exitKind, as: UInt32.self)) ?? .lookup
-        switch kind {
-        case .systemCall:
-            if suppliesSBI && riscv.callCause == .supervisorCall {
-                riscv.pc &+= 4
-                return .environmentCall
-            }
-            trap(riscv.callCause, 0)
-        case .breakpoint: trap(.breakpoint, riscv.pc)
-        case .illegalInstruction: trap(.illegalInstruction, 0)
-        case .misaligned:
-            let address = state.load(fromByteOffset: StateLayout.exitAddress, as: UInt64.self)
-            let access = state.load(fromByteOffset: StateLayout.exitAccess, as: UInt32.self)
-            trap(access == 0 ? .loadMisaligned : .storeMisaligned, address)
-        case .frontException:
-            let address = state.load(fromByteOffset: StateLayout.exitAddress, as: UInt64.self)
-            let cause = state.load(fromByteOffset: StateLayout.exitAccess, as: UInt32.self)
-            trap(ExceptionCause(rawValue: UInt64(cause)) ?? .loadAccessFault, address)
-        case .wait:
-            if !riscv.isInterruptPending { return .halted }
-        case .memoryFault, .lookup, .link, .instructionFence, .none, .interrupted: break
-        }
-        if mailbox != 0 {
-            let value = mailbox
-            mailbox = 0
-            return .hostToTarget(value)
-        }
-        return nil
-    }
-
-    private func trap(_ cause: ExceptionCause, _ value: UInt64) {
-        clearReservation()
-        take(cause, value)
-    }
-
-    private func take(_ cause: ExceptionCause, _ value: UInt64) {
-        if let log = engine.options.logFault { report(cause, value, to: log) }
-        riscv.takeTrap(cause, value: value)
-    }
-
-    @inline(never)
-    private func report(_ cause: ExceptionCause, _ value: UInt64, to log: (GuestFault) -> Void) {
-        switch cause {
-        case .userCall, .supervisorCall, .machineCall: return
-        default:
-            log(GuestFault(hartID: hartID, name: "\(cause)", cause: cause.rawValue, pc: riscv.pc, value: value,
-                           privilege: "\(riscv.privilege)"))
+    private func withTemporaryCopy(
+        _ count: Int, _ body: (UnsafeMutableRawPointer) throws(TranslationFailure) -> UnitIndex
+    ) throws(TranslationFailure) -> UnitIndex {
+        var storage: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0, 0)
+        return try withUnsafeMutableBytes(of: &storage) { buffer throws(TranslationFailure) in
+            // SAFETY: a straddling instruction has at most 15 bytes before the boundary, `straddle` behind it.
+            guard count <= buffer.count, let base = buffer.baseAddress else { return .noUnit }
+            return try body(base)
         }
     }
-
-    // MARK: slow memory paths, called from generated code
-
-    /// Leaves the unit with a front exception.
-    private func fail(_ cause: ExceptionCause, _ address: UInt64) {
-        state.storeBytes(of: UInt32(truncatingIfNeeded: cause.rawValue), toByteOffset: StateLayout.exitAccess,
-                         as: UInt32.self)
-        state.storeBytes(of: address, toByteOffset: StateLayout.exitAddress, as: UInt64.self)
-        state.storeBytes(of: ExitKind.frontException.rawValue, toByteOffset: StateLayout.helperExit, as: UInt32.self)
-    }
-
-    private var dataMode: Int { Int(riscv.mode.data.rawValue) }
-
-    /// Translates a data address; nil after `fail`.
-    private func translate(_ address: UInt64, _ access: GuestRISCV.MemoryAccess) -> PageTranslation? {
-        switch riscv.translateData(GuestVirtual(address), access, ram: engine.ram) {
-        case .page(let page): return page
-        case .fault(let cause):
-            fail(cause, address)
-            return nil
-        }
-    }
-
-    private func remember(_ address: UInt64, _ page: PageTranslation) {
-        var writable = page.permissions.contains(.write)
-        if let toHost = engine.toHost, toHost.value >> 12 == page.physical.value >> 12 { writable = false }
-        tlb.fill(mode: dataMode, address: address, physical: page.physical.value,
-                 readable: page.permissions.contains(.read), writable: writable)
-    }
-
-    func load(_ address: UInt64, _ size: Int) -> UInt64 {
-        if address & 0xFFF > UInt64(4096 - size) { return loadBytes(address, size) }
-        guard let page = translate(address, .read) else { return 0 }
-        if let host = engine.ram.pointer(page.physical, length: UInt64(size)) {
-            remember(address, page)
-            return switch size {
-            case 1: UInt64(host.load(as: UInt8.self))
-            case 2: UInt64(host.loadUnaligned(as: UInt16.self))
-            case 4: UInt64(host.loadUnaligned(as: UInt32.self))
-            default: host.loadUnaligned(as: UInt64.self)
-            }
-        }
-        if let value = engine.bus.read(page.physical, size: size) { return value }
-        fail(.loadAccessFault, address)
-        return 0
-    }
-
-    /// A load across two pages.
-    private func loadBytes(_ address: UInt64, _ size: Int) -> UInt64 {
-        var value: UInt64 = 0
-        for index in 0..<size {
-            let byte = load(address &+ UInt64(index), 1)
-            if state.load(fromByteOffset: StateLayout.helperExit, as: UInt32.self) != 0 { return 0 }
-            value |= byte << UInt64(8 * index)
-        }
-        return value
-    }
-
-    func store(_ address: UInt64, _ size: Int, _ value: UInt64) {
-        if address & 0xFFF > UInt64(4096 - size) { return storeBytes(address, size, value) }
-        guard let page = translate(address, .write) else { return }
-        if let host = engine.ram.pointer(page.physical, length: UInt64(size)) {
-            switch size {
-            case 1: host.storeBytes(of: UInt8(truncatingIfNeeded: value), as: UInt8.self)
-            case 2: host.storeBytes(of: UInt16(truncatingIfNeeded: value), as: UInt16.self)
-            case 4: host.storeBytes(of: UInt32(truncatingIfNeeded: value), as: UInt32.self)
-            default: host.storeBytes(of: value, as: UInt64.self)
-            }
-            engine.ram.noteWrite(page.physical, length: UInt64(size))
-            remember(address, page)
-            if let toHost = engine.toHost, page.physical.value == toHost.value, value != 0 {
-                mailbox = value
-                guise_store32(state + StateLayout.exitRequest, 1)
-            }
-            return
-        }
-        if !engine.bus.write(page.physical, size: size, value: value) { fail(.storeAccessFault, address) }
-    }
-
-    /// A store across two pages: both must be writable before either is written.
-    private func storeBytes(_ address: UInt64, _ size: Int, _ value: UInt64) {
-        guard translate(address, .write) != nil, translate(address &+ UInt64(size - 1), .write) != nil else {
-            if state.load(fromByteOffset: StateLayout.exitAddress, as: UInt64.self) != address {
-                // The fault is reported at the first byte of the second page.
-                state.storeBytes(of: (address | 0xFFF) &+ 1, toByteOffset: StateLayout.exitAddress, as: UInt64.self)
-            }
-            return
-        }
-        for index in 0..<size { store(address &+ UInt64(index), 1, value >> UInt64(8 * index)) }
-    }
-
-    /// Host address for an atomic access; devices do not take part in atomics.
-    func pointer(_ address: UInt64, _ size: Int) -> UInt64 {
-        guard let page = translate(address, .write) else { return 0 }
-        guard let host = engine.ram.pointer(page.physical, length: UInt64(size)) else {
-            fail(.storeAccessFault, address)
-            return 0
-        }
-        engine.ram.noteWrite(page.physical, length: UInt64(size))
-        remember(address, page)
-        return UInt64(UInt(bitPattern: host))
-    }
-}
-
-// The interpreter makes every access through these, so a TLB hit is answered here at once.
-
-let machineSlowLoad: HelperFunction = { state, address, size, _ in
-    if let host = MachineTLB.hit(state, address, size, tag: 0) {
-        return switch size {
-        case 1: UInt64(host.load(as: UInt8.self))
-        case 2: UInt64(host.loadUnaligned(as: UInt16.self))
-        case 4: UInt64(host.loadUnaligned(as: UInt32.self))
-        default: host.loadUnaligned(as: UInt64.self)
-        }
-    }
-    return MachineCPU.of(state).load(address, Int(size))
-}
-
-let machineSlowStore: HelperFunction = { state, address, size, value in
-    if let host = MachineTLB.hit(state, address, size, tag: 8) {
-        switch size {
-        case 1: host.storeBytes(of: UInt8(truncatingIfNeeded: value), as: UInt8.self)
-        case 2: host.storeBytes(of: UInt16(truncatingIfNeeded: value), as: UInt16.self)
-        case 4: host.storeBytes(of: UInt32(truncatingIfNeeded: value), as: UInt32.self)
-        default: host.storeBytes(of: value, as: UInt64.self)
-        }
-        return 0
-    }
-    MachineCPU.of(state).store(address, Int(size), value)
-    return 0
-}
-
-let machineSlowPointer: HelperFunction = { state, address, size, _ in
-    MachineCPU.of(state).pointer(address, Int(size))
 }

@@ -1,17 +1,17 @@
-// The engine of one machine: what its vCPUs share. RAM, devices, translations, and the identities of code pages.
+// The engine of one machine: what its vCPUs share. RAM, devices, translations, the identities of code pages, and
+// bringing the vCPUs to a halt together. Which pages hold code is in CodePages.swift.
 
 import Bus
 import CHost
 import Glibc
 import GuestMemory
-import GuestRISCV
 import Translator
 
 /// A page of code as some privilege sees it: the key of its identity.
 struct CodePage: Hashable {
     var virtualPage: UInt64
     var physicalPage: UInt64
-    /// Privilege and paging bits of the mode word.
+    /// What of the mode decides which fetches are allowed, see `MachineCPU.view`.
     var view: UInt32
     /// Physical page of the second half of a straddling instruction, or all ones.
     var secondPhysicalPage: UInt64 = .max
@@ -21,12 +21,14 @@ struct CodePage: Hashable {
 public final class MachineEngine: @unchecked Sendable {
     public let ram: GuestRAM
     public let bus: Bus
+    /// The architecture of the vCPUs.
+    public let front: any GuestFront
     let runtime: TranslationRuntime
-    let front: RISCVFront
     let options: EngineOptions
     /// Guest-physical address of the HTIF mailbox, if any.
     let toHost: GuestPhysical?
-    private var cpus: [MachineCPU] = []
+    let code: CodePages
+    private(set) var cpus: [MachineCPU] = []
     private let lock: UnsafeMutablePointer<pthread_mutex_t>
     private var identities: [CodePage: UInt32] = [:]
     /// What each identity stands for; fixed until a flush, so readers need no lock.
@@ -34,26 +36,28 @@ public final class MachineEngine: @unchecked Sendable {
     static let identityLimit = 1 << 18
 
     /// - Throws: `EngineError` or `HostError`.
-    public init(options: EngineOptions, ram: GuestRAM, bus: Bus, toHost: GuestPhysical?) throws {
+    public init(front: any GuestFront, options: EngineOptions, ram: GuestRAM, bus: Bus, toHost: GuestPhysical?) throws {
         if options.engine == .translate && guise_cpu_has_v3() == 0 { throw EngineError.hostTooOld }
         let options = try options.withDebugEnvironment()
         self.options = options
+        self.front = front
         self.ram = ram
         self.bus = bus
         self.toHost = toHost
-        front = RISCVFront()
         let translation = options.translation(
             identityMemory: false, interpret: options.engine == .interpret || guise_cpu_has_v3() == 0)
         runtime = try TranslationRuntime(front: front, options: translation, slowLoad: machineSlowLoad,
                                          slowStore: machineSlowStore, slowPointer: machineSlowPointer)
+        code = try CodePages(ram: ram, runtime: runtime)
         lock = .allocate(capacity: 1)
         pthread_mutex_init(lock, nil)
         codePages = .allocate(capacity: Self.identityLimit)
         runtime.flushed = { [unowned self] in forgetIdentities() }
-        ram.codeWritten = { [unowned self] offset, length in codeWritten(offset: offset, length: length) }
+        ram.codeWritten = { [unowned self] offset, length in code.wasWritten(offset: offset, length: length) }
     }
 
     deinit {
+        HostTraps.remove(runtime)
         codePages.deallocate()
         pthread_mutex_destroy(lock)
         lock.deallocate()
@@ -86,20 +90,37 @@ public final class MachineEngine: @unchecked Sendable {
     }
 
     /// Marks a page as holding code, before its bytes are read for translation: from now on writes to it are noticed.
-    func protectCode(physicalPage: UInt64) {
-        let index = Int((physicalPage &- ram.start.value) >> 12)
-        guard ram.codePages[index] == 0 else { return }
+    ///
+    /// Another vCPU may have looked into its TLB before the mark and not yet have stored. Nobody waits for it: it is asked
+    /// to come out, and when all have been out, what was translated meanwhile is compared with memory again (`settle`).
+    func protectCode(physicalPage: UInt64, by cpu: MachineCPU) {
+        guard code.mark(physicalPage) else { return }
         pthread_mutex_lock(lock)
-        ram.codePages[index] = 1
         for cpu in cpus { cpu.tlb.protect(physicalPage: physicalPage) }
+        if cpus.count > 1 {
+            var running: UInt64 = 0
+            for (number, other) in cpus.enumerated() where other !== cpu && other.isRunning {
+                running |= 1 << UInt64(number & 63)
+                other.askToSettle()
+            }
+            if running != 0 { unsettled.append((physicalPage, running)) }
+        }
         pthread_mutex_unlock(lock)
     }
 
-    /// Somebody wrote to a page that holds code.
-    private func codeWritten(offset: UInt64, length: UInt64) {
-        runtime.invalidate(start: ram.start.value &+ offset, length: length)
-        for page in (offset >> 12)...((offset &+ length &- 1) >> 12) where page < ram.sizeBytes >> 12 {
-            ram.codePages[Int(page)] = 0
+    /// Pages that became code, and the vCPUs that may have a store to them under way.
+    private var unsettled: [(page: UInt64, waitingFor: UInt64)] = []
+
+    /// A vCPU is outside generated code: its stores have happened.
+    func settle(_ cpu: MachineCPU) {
+        pthread_mutex_lock(lock)
+        var ready: [UInt64] = []
+        if let number = cpus.firstIndex(where: { $0 === cpu }) {
+            for index in unsettled.indices { unsettled[index].waitingFor &= ~(1 << UInt64(number & 63)) }
+            ready = unsettled.filter { $0.waitingFor == 0 }.map(\.page)
+            unsettled.removeAll { $0.waitingFor == 0 }
         }
+        pthread_mutex_unlock(lock)
+        for page in ready { code.verify(page) }
     }
 }

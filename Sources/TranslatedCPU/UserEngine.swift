@@ -4,7 +4,6 @@
 
 import CHost
 import Glibc
-import GuestRISCV
 import Translator
 
 /// What a faulting access wanted.
@@ -19,6 +18,8 @@ public enum UserExit: Sendable, Equatable {
     case illegalInstruction
     case memoryFault(address: UInt64, access: MemoryAccess)
     case misaligned(address: UInt64)
+    /// The architecture's exception of that number (x86: the vector, 0…31), with the error code it would push.
+    case exception(vector: Int, errorCode: UInt64)
     /// `requestExit` was called; pc is the next instruction.
     case interrupted
 }
@@ -28,21 +29,32 @@ public final class UserEngine: @unchecked Sendable {
     /// Guest code bytes readable and executable from an address on; 0 when the address is not executable.
     public var executableBytes: (UInt64) -> Int = { _ in 0 }
     let runtime: TranslationRuntime
-    let front: RISCVFront
+    /// The architecture of the guest.
+    public let architecture: ProgramArchitecture
     let options: EngineOptions
+    let written = WrittenCode()
+    /// The mode word of a fresh CPU; it has jump cache salt 0, which inline look-ups expect.
+    let firstMode: UInt32
 
     /// The engine fault handlers consult: there is one guest process per host process.
     nonisolated(unsafe) static var current: UserEngine?
 
+    /// How pages of code may change; set before the first CPU runs. Only architectures without instruction fence ask.
+    public var codeProtection: CodePageProtection {
+        get { written.protection }
+        set { written.protection = newValue }
+    }
+
     /// - Throws: `EngineError` or `HostError`.
-    public init(options: EngineOptions) throws {
+    public init(architecture: ProgramArchitecture, options: EngineOptions) throws {
         if options.engine == .translate && guise_cpu_has_v3() == 0 { throw EngineError.hostTooOld }
         let options = try options.withDebugEnvironment()
         self.options = options
-        front = RISCVFront()
+        self.architecture = architecture
+        firstMode = try UserCPU.firstMode(architecture)
         let translation = options.translation(
             identityMemory: true, interpret: options.engine == .interpret || guise_cpu_has_v3() == 0)
-        runtime = try TranslationRuntime(front: front, options: translation, slowLoad: { _, _, _, _ in 0 },
+        runtime = try TranslationRuntime(front: architecture.front, options: translation, slowLoad: { _, _, _, _ in 0 },
                                          slowStore: { _, _, _, _ in 0 }, slowPointer: { _, _, _, _ in 0 })
         UserEngine.current = self
     }
@@ -50,8 +62,28 @@ public final class UserEngine: @unchecked Sendable {
     /// A CPU for one guest thread.
     public func makeCPU() throws -> UserCPU { try UserCPU(engine: self) }
 
-    /// Guest memory in this range was mapped over, unmapped, re-protected, or its code was declared changed.
-    public func codeChanged(start: UInt64, length: UInt64) { runtime.invalidate(start: start, length: length) }
+    /// Guest memory in this range was mapped over, unmapped, re-protected, or its code was declared changed. Without
+    /// instruction fence this must follow every change of protection, under the lock of the address space.
+    public func codeChanged(start: UInt64, length: UInt64) {
+        if !architecture.hasInstructionFence { written.forget(start: start, length: length) }
+        runtime.invalidate(start: start, length: length)
+    }
+
+    /// Before the kernel writes to guest memory: makes pages of the range writable that hold translated code. Nothing to do
+    /// for most programs, and then fast.
+    /// - Returns: whether there were such pages; a call that failed with EFAULT can be repeated then.
+    @discardableResult
+    public func makeWritable(start: UInt64, length: UInt64) -> Bool {
+        guard written.isAnyProtected else { return false }
+        return written.open(start: start, length: length) { runtime.invalidate(start: $0, length: $1) }
+    }
+
+    /// A write by the host to a guest address faulted. Async-signal-safe.
+    /// - Returns: true when the page held translated code and the write is to be repeated.
+    public static func handleWriteFault(address: UInt64) -> Bool {
+        guard let engine = current, !engine.architecture.hasInstructionFence else { return false }
+        return engine.written.wasWritten(address) { engine.runtime.invalidate(start: $0, length: $1) }
+    }
 
     /// Writes the generated code and an index of its units to FILE and FILE.units: for profiling and debugging.
     public func dumpCode(to path: String) { runtime.dumpCode(to: path) }
@@ -76,165 +108,44 @@ public final class UserEngine: @unchecked Sendable {
         }
     }
 
-    /// Redirects a fault in generated code so that `run` returns it. Async-signal-safe.
+    /// Redirects a fault in generated code so that `run` returns it, or repeats a write to a page with translated code.
+    /// Async-signal-safe.
     /// - Returns: false when the fault was not in generated code.
-    public static func handleHostFault(ripPointer: UnsafeMutablePointer<UInt64>, rbp: UInt64, address: UInt64,
+    public static func handleHostFault(ripPointer: UnsafeMutablePointer<UInt64>, rbp: UInt64, eflags: UInt64, address: UInt64,
                                        isWrite: Bool) -> Bool {
-        guard let runtime = current?.runtime, runtime.containsCode(ripPointer.pointee),
-              let pc = runtime.guestPC(hostAddress: ripPointer.pointee),
+        guard let engine = current, engine.runtime.containsCode(ripPointer.pointee),
+              let position = engine.runtime.guestPosition(hostAddress: ripPointer.pointee),
               let state = UnsafeMutableRawPointer(bitPattern: UInt(rbp) &- UInt(StateLayout.bias)) else { return false }
-        state.storeBytes(of: pc, toByteOffset: StateLayout.pc, as: UInt64.self)
-        state.storeBytes(of: ExitKind.memoryFault.rawValue, toByteOffset: StateLayout.exitKind, as: UInt32.self)
+        if position.flagsInHost { StateLayout.storeStatusFlags(state, eflags: eflags) }
+        var kind = ExitKind.memoryFault
+        if isWrite, handleWriteFault(address: address) {
+            // The running unit ends with this instruction when the page is its own: it is executed again, alone.
+            guard engine.runtime.isUnit(at: ripPointer.pointee, onPage: address >> 12) else { return true }
+            kind = .lookup
+            state.storeBytes(of: 1, toByteOffset: StateLayout.stepRequest, as: UInt32.self)
+        }
+        leave(state, ripPointer, position.pc, kind)
         state.storeBytes(of: address, toByteOffset: StateLayout.exitAddress, as: UInt64.self)
         state.storeBytes(of: isWrite ? 1 : 0, toByteOffset: StateLayout.exitAccess, as: UInt32.self)
-        ripPointer.pointee = runtime.faultExitAddress
         return true
     }
-}
 
-/// The CPU of one guest thread. Used by the host thread that runs it; `requestExit` alone may come from anywhere.
-public final class UserCPU {
-    /// Register file: x[n] at 8·n (n ≥ 1), f[n] at 256 + 8·n, pc at 512.
-    public let registers: UnsafeMutableRawPointer
-    let engine: UserEngine
-    private let context: TranslationContext
-    /// Guest code on its way into the translator; a unit of 64 instructions has at most 256 bytes.
-    private static let fetchSize = 512
-    private let fetched = UnsafeMutableRawPointer.allocate(byteCount: UserCPU.fetchSize, alignment: 16)
-
-    init(engine: UserEngine) throws {
-        self.engine = engine
-        let block = mmap(nil, StateLayout.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-        guard let block, block != MAP_FAILED else { throw HostMemoryError.state }
-        registers = block
-        context = TranslationContext(runtime: engine.runtime, state: block)
-        RISCVState(block).resetForProgram(pc: 0)
-        if let log = engine.options.logBlock { context.blockLog = { log($0, $1) } }
+    /// Redirects an arithmetic trap in generated code so that `run` returns the guest's exception. Async-signal-safe.
+    /// - Parameter vector: the number of the exception.
+    /// - Returns: false when the trap was not in generated code.
+    public static func handleHostTrap(ripPointer: UnsafeMutablePointer<UInt64>, rbp: UInt64, vector: Int) -> Bool {
+        guard let engine = current, engine.runtime.containsCode(ripPointer.pointee),
+              let pc = engine.runtime.guestPC(hostAddress: ripPointer.pointee),
+              let state = UnsafeMutableRawPointer(bitPattern: UInt(rbp) &- UInt(StateLayout.bias)) else { return false }
+        leave(state, ripPointer, pc, .exception(vector))
+        state.storeBytes(of: 0, toByteOffset: StateLayout.exitAddress, as: UInt64.self)
+        return true
     }
 
-    deinit {
-        munmap(registers, StateLayout.size)
-        fetched.deallocate()
-    }
-
-    /// What translating cost so far, one line; meaningful with GUISE_DEBUG=statistics.
-    public var statistics: String { context.statistics }
-
-    /// Must be called when the guest thread has ended.
-    public func retire() {
-        reportStatistics()
-        context.retire()
-    }
-
-    /// Says what translating cost, when GUISE_DEBUG asks for it: when the guest thread or process is about to end.
-    public func reportStatistics() {
-        if engine.options.statistics { fputs("guise: \(context.statistics)\n", stderr) }
-    }
-
-    /// Guest program counter.
-    public var pc: UInt64 {
-        get { registers.load(fromByteOffset: StateLayout.pc, as: UInt64.self) }
-        set { registers.storeBytes(of: newValue, toByteOffset: StateLayout.pc, as: UInt64.self) }
-    }
-
-    /// The registers as the front sees them, fcsr included.
-    public var architecturalState: RISCVState { RISCVState(registers) }
-
-    /// Takes over all registers of another CPU: for a new guest thread or process.
-    public func copyState(from other: UserCPU) {
-        let source = other.registers
-        registers.advanced(by: StateLayout.integerGlobals).copyMemory(
-            from: source + StateLayout.integerGlobals, byteCount: StateLayout.pc + 8 - StateLayout.integerGlobals)
-        registers.advanced(by: StateLayout.front).copyMemory(from: source + StateLayout.front,
-                                                             byteCount: StateLayout.frontSize)
-        for offset in [StateLayout.mode, StateLayout.guestMXCSR, StateLayout.floatStatus] {
-            registers.storeBytes(of: source.load(fromByteOffset: offset, as: UInt32.self), toByteOffset: offset,
-                                 as: UInt32.self)
-        }
-        clearReservation()
-    }
-
-    /// Makes `run` return `.interrupted` soon. Async-signal-safe, callable from any thread.
-    public func requestExit() { guise_store32(registers + StateLayout.exitRequest, 1) }
-
-    /// Forgets a load reservation: on signal delivery.
-    public func clearReservation() {
-        registers.storeBytes(of: UInt64.max, toByteOffset: StateLayout.reservationAddress, as: UInt64.self)
-    }
-
-    /// Runs guest code from `pc` until something outside is needed.
-    public func run() -> UserExit {
-        let state = registers
-        var link = PendingExit.none
-        while true {
-            if guise_load32(state + StateLayout.exitRequest) != 0 {
-                guise_store32(state + StateLayout.exitRequest, 0)
-                return .interrupted
-            }
-            let start = pc
-            let seen = context.epoch
-            let mode = state.load(fromByteOffset: StateLayout.mode, as: UInt32.self)
-            state.storeBytes(of: UInt64(mode) << 48, toByteOffset: StateLayout.jumpSalt, as: UInt64.self)
-            guard context.arrive(seen: seen) else { continue }
-            if link.isNone, let code = context.remembered(start) {
-                link = context.run(code, seen: seen)
-            } else {
-                var unit = context.existing(start: start, context: 0, mode: mode)
-                if unit != .noUnit {
-                    context.connect(link, to: unit, identity: 0, seen: seen)
-                } else {
-                    context.depart()
-                    do throws(TranslationFailure) {
-                        unit = try translate(start, mode, link, seen)
-                    } catch .flushed {
-                        continue
-                    } catch {
-                        return .memoryFault(address: start, access: .execute)
-                    }
-                    if unit == .noUnit { return .memoryFault(address: start, access: .execute) }
-                }
-                link = context.run(unit, seen: seen)
-            }
-            if let exit = afterExit() { return exit }
-        }
-    }
-
-    private func translate(_ start: UInt64, _ mode: UInt32, _ link: PendingExit,
-                           _ seen: UInt32) throws(TranslationFailure) -> UnitIndex {
-        let available = engine.executableBytes(start)
-        guard available > 0 else { return .noUnit }
-        // Mapped is not readable: a file may end before its mapping, and another thread may unmap at any time.
-        let wanted = min(available, Self.fetchSize)
-        let missing = guise_copy_in(fetched, UnsafeRawPointer(bitPattern: UInt(start)), UInt(wanted))
-        guard missing < UInt(wanted) else { return .noUnit }
-        let unit = try context.unit(start: start, mode: mode, context: 0, page: start >> 12,
-                                    code: GuestCode(bytes: fetched, available: wanted - Int(missing)), limit: 64,
-                                    seen: seen, second: nil, link: link)
-        if link.isNone { context.connect(link, to: unit, identity: 0, seen: seen) }
-        return unit
-    }
-
-    /// Sorts out why generated code was left; nil to go on.
-    private func afterExit() -> UserExit? {
-        let state = registers
-        let kind = ExitKind(rawValue: state.load(fromByteOffset: StateLayout.exitKind, as: UInt32.self)) ?? .lookup
-        switch kind {
-        case .lookup, .link: return nil
-        case .instructionFence:
-            engine.instructionFence()
-            return nil
-        case .systemCall: return .systemCall
-        case .breakpoint: return .breakpoint
-        case .memoryFault:
-            let access = MemoryAccess(rawValue: state.load(fromByteOffset: StateLayout.exitAccess, as: UInt32.self))
-            return .memoryFault(address: state.load(fromByteOffset: StateLayout.exitAddress, as: UInt64.self),
-                                access: access ?? .read)
-        case .misaligned:
-            return .misaligned(address: state.load(fromByteOffset: StateLayout.exitAddress, as: UInt64.self))
-        default: return .illegalInstruction
-        }
+    private static func leave(_ state: UnsafeMutableRawPointer, _ ripPointer: UnsafeMutablePointer<UInt64>, _ pc: UInt64,
+                              _ kind: ExitKind) {
+        state.storeBytes(of: pc, toByteOffset: StateLayout.pc, as: UInt64.self)
+        state.storeBytes(of: kind.rawValue, toByteOffset: StateLayout.exitKind, as: UInt32.self)
+        if let runtime = current?.runtime { ripPointer.pointee = runtime.faultExitAddress }
     }
 }
-
-/// Host memory for a CPU could not be had.
-enum HostMemoryError: Error { case state }

@@ -13,7 +13,18 @@ struct SizeArgument: ExpressibleByArgument {
     }
 }
 
+/// An I/O port on the command line, decimal or with 0x.
+struct PortArgument: ExpressibleByArgument {
+    let number: UInt16
+    init?(argument: String) {
+        let text = argument.lowercased()
+        guard let number = text.hasPrefix("0x") ? UInt16(text.dropFirst(2), radix: 16) : UInt16(text) else { return nil }
+        self.number = number
+    }
+}
+
 extension EngineChoice: ExpressibleByArgument {}
+extension CrashAction: ExpressibleByArgument {}
 
 /// `guise boot`.
 struct BootCommand: ParsableCommand {
@@ -26,19 +37,25 @@ struct BootCommand: ParsableCommand {
             non-zero when it fails or panics; 125 is Guise's own failure.
             """)
 
-    @Option(help: ArgumentHelp("Guest architecture: riscv64.", valueName: "arch"))
+    @Option(help: ArgumentHelp("Guest architecture: riscv64, x86_64 or i386.", valueName: "arch"),
+            completion: .list(MachineConfiguration.architectures))
     var arch = "riscv64"
 
-    @Option(help: ArgumentHelp("Board: virt.", valueName: "board"))
-    var machine = "virt"
+    @Option(help: ArgumentHelp("Board: virt (riscv64) or microvm (x86_64, i386).", valueName: "board"),
+            completion: .list(["virt", "microvm"]))
+    var machine: String?
 
-    @Option(help: ArgumentHelp("Number of harts, 1 to 16.", valueName: "n"))
+    @Option(help: ArgumentHelp("Processor model of an x86 machine, with ',+feature' and ',-feature' (default: max).",
+                               valueName: "model"), completion: .list(MachineConfiguration.processorModels))
+    var cpu: String?
+
+    @Option(help: ArgumentHelp("Number of harts or processors, 1 to 16.", valueName: "n"))
     var cpus = 1
 
     @Option(help: ArgumentHelp("Memory, with suffix K, M or G (default: 512M).", valueName: "size"))
     var memory: SizeArgument?
 
-    @Option(help: ArgumentHelp("Linux Image, ELF executable, or anything behind --firmware.", valueName: "file"))
+    @Option(help: ArgumentHelp("Linux Image or bzImage, ELF or Multiboot executable, or anything behind --firmware.", valueName: "file"))
     var kernel: String?
 
     @Option(help: ArgumentHelp("Initial RAM disk.", valueName: "file"))
@@ -71,6 +88,13 @@ struct BootCommand: ParsableCommand {
     @Option(help: ArgumentHelp("A name by which guise suspend finds the machine.", valueName: "name"))
     var name: String?
 
+    @Option(help: ArgumentHelp("First of four I/O ports where an x86 guest ends the machine: status = value * 2 + 1.",
+                               valueName: "port"))
+    var debugExit: PortArgument?
+
+    @Option(help: "What to do when the guest crashes, as by a triple fault: stop, reset or suspend.")
+    var onCrash = CrashAction.stop
+
     @Option(help: ArgumentHelp("What to log to standard error: blocks,faults.", valueName: "topics"))
     var log: String?
 
@@ -82,7 +106,11 @@ struct BootCommand: ParsableCommand {
     private func machineConfiguration() throws -> MachineConfiguration {
         var configuration = MachineConfiguration()
         configuration.architecture = arch
-        configuration.machine = machine
+        configuration.machine = machine ?? MachineConfiguration.board(ofArchitecture: arch) ?? "none"
+        configuration.cpu = cpu
+        configuration.debugExitPort = debugExit?.number
+        configuration.onCrash = onCrash
+        configuration.workingDirectory = absolute(".")
         configuration.cpus = cpus
         if let memory { configuration.memorySizeBytes = memory.bytes }
         configuration.kernel = kernel.map(absolute)

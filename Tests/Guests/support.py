@@ -11,7 +11,12 @@ import time
 repository = pathlib.Path(__file__).resolve().parents[2]
 cache = pathlib.Path(os.environ.get("GUISE_CACHE") or pathlib.Path.home() / ".cache/guise")
 arch = "riscv64"
-crossCompiler = "riscv64-linux-gnu-gcc"
+# Guests of the programs, by Debian's names: compiler, QEMU, what uname says.
+guests = {
+    "riscv64": ("riscv64-linux-gnu-gcc", "qemu-riscv64-static", "riscv64"),
+    "amd64": ("x86_64-linux-gnu-gcc", "qemu-x86_64-static", "x86_64"),
+    "i386": ("i686-linux-gnu-gcc", "qemu-i386-static", "i686"),
+}
 cases = []
 
 
@@ -24,14 +29,17 @@ class Mismatch(Exception):
 
 
 class Case:
-    def __init__(self, name, function, notQEMU, executes):
-        self.name, self.function, self.notQEMU, self.executes = name, function, notQEMU, executes
+    def __init__(self, name, function, notQEMU, executes, guest):
+        self.name, self.function, self.notQEMU, self.executes, self.guest = name, function, notQEMU, executes, guest
 
 
-def case(name, notQEMU=None, executes=False):
-    """Registers a case. notQEMU says why QEMU cannot pass it; executes, that the guest executes guest files."""
+def case(name, notQEMU=None, executes=False, on=(arch,)):
+    """Registers a case. notQEMU says why QEMU cannot pass it; executes, that the guest executes guest files; on, the
+    guests it is for: on others than the first of all its name tells which."""
     def register(function):
-        cases.append(Case(name, function, notQEMU, executes))
+        for guest in on:
+            full = name if guest == arch else name.replace("/", f"/{guest} ", 1)
+            cases.append(Case(full, function, notQEMU, executes, guest))
         return function
     return register
 
@@ -151,6 +159,8 @@ class Context:
         self.guise, self.qemu, self.chaos = arguments.guise, arguments.against == "qemu", arguments.chaos
         self.engine = ["--engine", arguments.engine] if arguments.engine else []
         self.patience, self.work, self.consoles, self.executes = arguments.patience, work, [], case.executes
+        self.guest = case.guest
+        self.compiler, self.emulator, self.machine = guests[case.guest]
 
     def close(self):
         for console in self.consoles:
@@ -177,7 +187,7 @@ class Context:
     # Programs
 
     def root(self):
-        root = cache / "roots" / arch
+        root = cache / "roots" / self.guest
         self.script("make-root.sh", root / ".guise")
         return root
 
@@ -186,13 +196,13 @@ class Context:
         if self.qemu:
             if options or engine:
                 raise Skip("QEMU has not these options")
-            if command := qemuExecutes(root, words):
+            if self.guest == arch and (command := qemuExecutes(root, words)):
                 return self.run(command, **rest)
             if self.executes:
                 raise Skip("QEMU cannot execute guest files without binfmt_misc")
             first = str(root) + words[0] if root else words[0]
             extra = ["-L", root, "-E", f"PYTHONHOME={root}/usr"] if root else []
-            return self.run([self.need("qemu-riscv64-static"), *extra, first, *words[1:]], **rest)
+            return self.run([self.need(self.emulator), *extra, first, *words[1:]], **rest)
         where = ["--root", root] if root else []
         how = ["--engine", engine] if engine else self.engine
         return self.run([self.guise, "run", *how, *where, *options, *words], **rest)
@@ -205,13 +215,13 @@ class Context:
 
     def compile(self, source, *flags):
         """Compiles a C file for the guest, statically unless flags say otherwise; kept in the cache."""
-        self.need(crossCompiler)
+        self.need(self.compiler)
         source = pathlib.Path(source)
-        target = cache / "tests" / arch / "-".join([source.stem, *(f.strip("-") for f in flags)])
+        target = cache / "tests" / self.guest / "-".join([source.stem, *(f.strip("-") for f in flags)])
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
             how = flags or ("-static",)
-            subprocess.run([crossCompiler, "-O2", *how, "-o", f"{target}.part", source, "-lm", "-pthread"], check=True, capture_output=True)
+            subprocess.run([self.compiler, "-O2", *how, "-o", f"{target}.part", source, "-lm", "-pthread"], check=True, capture_output=True)
             os.rename(f"{target}.part", target)
         return target
 
@@ -219,7 +229,7 @@ class Context:
 
     def script(self, name, product, *words):
         """Runs a script of Scripts/guests unless its product is already there; its last line is its answer."""
-        done = subprocess.run([repository / "Scripts/guests" / name, arch, *words], capture_output=True, text=True)
+        done = subprocess.run([repository / "Scripts/guests" / name, self.guest, *words], capture_output=True, text=True)
         if done.returncode != 0:
             if product is not None and product.exists():
                 return ""

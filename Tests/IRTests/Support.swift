@@ -7,7 +7,7 @@ enum Registers {
         Global(name: "a2", type: .i64, offset: 24), Global(name: "w0", type: .i32, offset: 32),
         Global(name: "b0", type: .i8, offset: 36), Global(name: "z", type: .i1, offset: 37),
         Global(name: "fa0", type: .f64, offset: 40), Global(name: "fa1", type: .f64, offset: 48),
-        Global(name: "s0", type: .f32, offset: 56),
+        Global(name: "s0", type: .f32, offset: 56), Global(name: "flags", type: .flags, offset: 64),
     ]
     static let a0 = 0, a1 = 1, a2 = 2, w0 = 3, b0 = 4, z = 5, fa0 = 6, fa1 = 7, s0 = 8
 }
@@ -131,6 +131,32 @@ unit 0x10000 mode 0x3 rounding rup bytes 8 instructions 2
   %98 = call 3()
   %99 = call 0(%2, _, %3)
   %100 = call 1(%2)
+  %101 = get flags
+  %102 = flagsOf.sub %2, %3
+  %103 = flagsOf.logic %2
+  %104 = flagsOf.increment %2, _, %101
+  %105 = flagsOf.rotateCarryLeft %2, %3, %104
+  %106 = testFlags.be %105
+  %107 = flagsToBits %105
+  %108 = bitsToFlags %107
+  %109 = setCarry %106, %108
+  %110 = addWithCarry.i64 %2, %3, %109
+  %111 = subtractWithBorrow.i64 %2, %3, %109
+  %112 = rotateCarryLeft.i64 %2, %3, %109
+  %113 = rotateCarryRight.i64 %2, %3, %109
+  %114 = deposit.i64 %2, %29
+  %115 = truncate.i8 %2
+  %116 = deposit.at8.i64 %2, %115
+  set flags, %109
+  exitIfFlags.nle %109 -> 0x10080
+  raiseIf.ltu.i64 %2, %3 -> 64
+  %120 = load.u128.v128 [%2]
+  %121 = load.u32.v128 [%2 + 4]
+  %122 = vector.pand.v128 %120, %121
+  %123 = vector.shufps.imm7.v128 %120, %121
+  %124 = vectorToInteger.i32 %122
+  %125 = vectorFromInteger %124
+  store.u128.v128 [%2], %125
   jump 0xffffffff80000000
 
 """

@@ -85,9 +85,9 @@ import Testing
     }
 
     @Test func `types that no executor implements are rejected for execution only`() throws {
-        let unit = try parsed("unit 0\n%a = get a0\n%x = load.u128.v128 [%a]\nstore.u128.v128 [%a], %x\njump 0")
+        let unit = try parsed("unit 0\n%a = get a0\n%x = load.u64.i128 [%a]\nstore.u64.i128 [%a], %x\njump 0")
         #expect(Verifier.problems(in: unit, globals: Registers.all, execution: false) == [])
         #expect(Verifier.problems(in: unit, globals: Registers.all).map(\.message)
-            == ["v128 values cannot be executed", "v128 values cannot be executed"])
+            == ["i128 values cannot be executed", "i128 values cannot be executed"])
     }
 }

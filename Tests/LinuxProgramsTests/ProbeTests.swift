@@ -4,9 +4,25 @@
 import Foundation
 import Testing
 
+/// An architecture that probes are compiled for.
+struct ProbeTarget: Sendable, CustomTestStringConvertible {
+    let name: String
+    let compiler: String
+    var options: [String] = []
+
+    static let riscv64 = ProbeTarget(name: "riscv64", compiler: "/usr/bin/riscv64-linux-gnu-gcc")
+    static let x86_64 = ProbeTarget(name: "x86_64", compiler: "/usr/bin/x86_64-linux-gnu-gcc")
+    static let i386 = ProbeTarget(
+        name: "i386", compiler: "/usr/bin/i686-linux-gnu-gcc", options: ["-msse2", "-D_FILE_OFFSET_BITS=64"])
+    static let all = [riscv64, x86_64, i386].filter { FileManager.default.isExecutableFile(atPath: $0.compiler) }
+    static var x86: [ProbeTarget] { all.filter { $0.name != riscv64.name } }
+    var testDescription: String { name }
+}
+
 /// The tools a probe needs.
 enum ProbeTools {
-    static let compiler = "/usr/bin/riscv64-linux-gnu-gcc"
+    /// The compiler of the tests that are about one architecture.
+    static let compiler = ProbeTarget.riscv64.compiler
     static let sources = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .appendingPathComponent("Probes/linux")
     static let guise: String = ProcessInfo.processInfo.environment["GUISE_BINARY"]
@@ -52,11 +68,14 @@ enum ProbeTools {
     }
 
     /// Compiles a probe; the path of the program.
-    static func compile(_ name: String, _ options: [String]) throws -> String {
-        let program = directory.appendingPathComponent(name).path
+    static func compile(_ name: String, _ options: [String], for target: ProbeTarget = .riscv64) throws -> String {
+        // Programs look at their own names: a directory for each architecture.
+        let place = directory.appendingPathComponent(target.name)
+        try FileManager.default.createDirectory(at: place, withIntermediateDirectories: true)
+        let program = place.appendingPathComponent(name).path
         let built = try run(
-            compiler,
-            ["-O1", "-w", "-pthread", sources.appendingPathComponent(name + ".c").path, "-o", program, "-lutil", "-lrt"] + options)
+            target.compiler,
+            ["-O1", "-w", "-pthread", sources.appendingPathComponent(name + ".c").path, "-o", program, "-lutil", "-lrt"] + target.options + options)
         try #require(built.status == 0, "\(built.output)")
         return program
     }
@@ -74,9 +93,18 @@ enum ProbeTools {
 
 @Suite(.enabled(if: ProbeTools.areInstalled, "needs gcc-riscv64-linux-gnu and the guise binary"), .serialized)
 struct ProbeTests {
-    @Test(arguments: ["signals", "threads", "processes", "memory", "files"])
-    func `a probe finds Linux as it should be`(_ name: String) throws {
-        let program = try ProbeTools.compile(name, ["-static"])
+    @Test(arguments: ["signals", "threads", "processes", "memory", "files"], ProbeTarget.all)
+    func `a probe finds Linux as it should be`(_ name: String, _ target: ProbeTarget) throws {
+        try check(name, target)
+    }
+
+    @Test(.enabled(if: !ProbeTarget.x86.isEmpty, "needs gcc or gcc-i686-linux-gnu"), arguments: ProbeTarget.x86)
+    func `x86 programs find what only they have`(_ target: ProbeTarget) throws {
+        try check("x86", target)
+    }
+
+    private func check(_ name: String, _ target: ProbeTarget) throws {
+        let program = try ProbeTools.compile(name, ["-static"], for: target)
         let result = try ProbeTools.run("/usr/bin/timeout", ["-s", "KILL", "60", ProbeTools.guise, "run", program])
         let wrong = result.output.split(separator: "\n").filter { !$0.hasPrefix("ok ") && $0 != "done" }
         #expect(wrong.isEmpty, "\(wrong.joined(separator: "\n"))")

@@ -6,7 +6,7 @@ import SavedState
 import Synchronization
 @testable import Machines
 
-final class ScriptedCPU: VCPU, @unchecked Sendable {
+final class ScriptedCPU: RISCVCPU, @unchecked Sendable {
     typealias Step = @Sendable (ScriptedCPU) -> VCPUExit
 
     let hartID: Int

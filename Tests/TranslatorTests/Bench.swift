@@ -13,8 +13,11 @@ enum TestGuest {
     static let globals: [Global] =
         (0..<integerCount).map { Global(name: "x\($0)", type: .i64, offset: StateLayout.integerGlobals + $0 * 8) }
         + (0..<floatCount).map { Global(name: "f\($0)", type: .f64, offset: StateLayout.floatGlobals + $0 * 8) }
+        + [Global(name: "flags", type: .flags, offset: StateLayout.statusFlags)]
     /// Number of the first float global.
     static let f0 = integerCount
+    /// Number of the global of condition codes.
+    static let flags = integerCount + floatCount
 }
 
 /// A zeroed state block with its registers as Swift sees them.
@@ -120,7 +123,7 @@ enum FaultHandler {
 
     /// Offset of `uc_mcontext.gregs` in the x86-64 ucontext, and indices in it.
     private static let gregs = 40
-    private static let rbp = 10, rip = 16, err = 19, cr2 = 22
+    private static let rbp = 10, rip = 16, efl = 17, err = 19, cr2 = 22
     private static let errWrite: UInt64 = 2
 
     static let install: Void = {
@@ -142,10 +145,11 @@ enum FaultHandler {
     private static func leave(_ context: UnsafeMutableRawPointer) -> Bool {
         let registers = (context + gregs).assumingMemoryBound(to: UInt64.self)
         guard let cache = running.pointee.cache?._withUnsafeGuaranteedRef({ $0 }),
-              cache.contains(registers[rip]), let pc = cache.guestPC(at: registers[rip]),
+              cache.contains(registers[rip]), let position = cache.guestPosition(at: registers[rip]),
               let block = UnsafeMutableRawPointer(bitPattern: UInt(registers[rbp]) - UInt(StateLayout.bias))
         else { return false }
-        block.storeBytes(of: pc, toByteOffset: StateLayout.pc, as: UInt64.self)
+        if position.flagsInHost { StateLayout.storeStatusFlags(block, eflags: registers[efl]) }
+        block.storeBytes(of: position.pc, toByteOffset: StateLayout.pc, as: UInt64.self)
         block.storeBytes(of: ExitKind.memoryFault.rawValue, toByteOffset: StateLayout.exitKind, as: UInt32.self)
         block.storeBytes(of: registers[cr2], toByteOffset: StateLayout.exitAddress, as: UInt64.self)
         block.storeBytes(of: registers[err] & errWrite == 0 ? 0 : 1, toByteOffset: StateLayout.exitAccess,

@@ -117,6 +117,7 @@ import Testing
         for global in 0..<TestGuest.globals.count {
             state[global] = global < TestGuest.f0 ? UnitGenerator.integer(&random) : UnitGenerator.float(&random)
         }
+        state[TestGuest.flags] = UInt64(bitPattern: FlagEvaluation.flags(bits: Int64(random.next() & 0x8D5)))
         state[UnitGenerator.baseRegister] = scratch.address + UInt64(base)
         state[UnitGenerator.holeRegister] = scratch.address + UInt64(nearHole)
         for index in 0..<ScratchMemory.size / 8 {

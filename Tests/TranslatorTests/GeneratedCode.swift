@@ -8,13 +8,14 @@ import IR
 
 /// The test guest as a front; it lifts nothing.
 final class TestFront: GuestFront {
-    let globals = TestGuest.globals
+    let globals: [Global]
     let integerPins: [Int]
     let floatPins: [Int]
     let helpers: [HelperFunction]
     let floatRules = FloatRules.riscv
 
-    init(integerPins: [Int], floatPins: [Int], helpers: [HelperFunction]) {
+    init(integerPins: [Int], floatPins: [Int], helpers: [HelperFunction], globals: [Global] = TestGuest.globals) {
+        self.globals = globals
         self.integerPins = integerPins
         self.floatPins = floatPins
         self.helpers = helpers
@@ -37,10 +38,13 @@ final class GeneratedCode {
     /// - Parameters:
     ///   - pinned: globals in host registers; the others live in the state block.
     ///   - memory: identity, or the slow paths behind a soft TLB that starts out empty.
-    init(pinned: [Int], helpers: [HelperFunction] = [], memory: InterpreterMemory = .identity) throws {
+    ///   - globals: the guest's registers.
+    init(pinned: [Int], helpers: [HelperFunction] = [], memory: InterpreterMemory = .identity,
+         globals: [Global] = TestGuest.globals) throws {
         cache = try CodeCache(size: 1 << 20)
-        let front = TestFront(integerPins: pinned.filter { $0 < TestGuest.f0 },
-                              floatPins: pinned.filter { $0 >= TestGuest.f0 }, helpers: helpers)
+        let front = TestFront(integerPins: pinned.filter { !globals[$0].type.inVectorRegister && globals[$0].type != .flags },
+                              floatPins: pinned.filter { globals[$0].type.inVectorRegister }, helpers: helpers,
+                              globals: globals)
         helperTable = .allocate(capacity: max(1, helpers.count))
         for (index, helper) in helpers.enumerated() { (helperTable + index).initialize(to: helper) }
         func address(_ function: HelperFunction) -> UInt64 {
@@ -68,7 +72,7 @@ final class GeneratedCode {
 
     /// Optimises the unit and makes code of it; nil when the generator declines.
     func generate(_ unit: Unit) -> (start: UnsafeMutablePointer<UInt8>, count: Int)? {
-        DeadCode.eliminate(unit, globalCount: TestGuest.globals.count, pinned: generator.globalIsPinned)
+        DeadCode.eliminate(unit, globalCount: generator.globalCount, pinned: generator.globalIsPinned)
         generator.unit = unit
         let start = cache.writable + position
         guard generator.generate(at: start, tlbMode: 0, entryCheck: nil) else { return nil }

@@ -118,11 +118,11 @@ import Testing
         }
         expect(false) { _ = $0.load($0.get(0), 0, Self.format(2, aligned: true), .i64) }
         expect(true) { $0.store($0.get(0), 0, $0.get(1), Self.format(3, aligned: true)) }
-        expect(false) { _ = $0.loadReserved($0.get(0), Self.format(2)) }
-        expect(true) { _ = $0.storeConditional($0.get(0), $0.get(1), Self.format(2)) }
-        expect(true) { _ = $0.atomic(.add, $0.get(0), $0.get(1), Self.format(3)) }
+        expect(false) { _ = $0.loadReserved($0.get(0), Self.format(2, aligned: true)) }
+        expect(true) { _ = $0.storeConditional($0.get(0), $0.get(1), Self.format(2, aligned: true)) }
+        expect(true) { _ = $0.atomic(.add, $0.get(0), $0.get(1), Self.format(3, aligned: true)) }
         expect(true) {
-            $0.unit.append(Instruction(.compareExchange, .i64, aux: Self.format(2).rawValue, a: $0.get(0), b: $0.get(1),
+            $0.unit.append(Instruction(.compareExchange, .i64, aux: Self.format(2, aligned: true).rawValue, a: $0.get(0), b: $0.get(1),
                                        c: $0.get(1)))
         }
         #expect(bench.run { _ = $0.load($0.get(0), 0, Self.format(1, aligned: true), .i64) } == .lookup)

@@ -113,6 +113,7 @@ struct UnitGenerator {
     // MARK: operations
 
     private mutating func step() {
+        if random.chance(25) { return conditionCodes() }
         switch random.below(100) {
         case 0..<18: setRegister()
         case 18..<42: keep(integer())
@@ -142,12 +143,87 @@ struct UnitGenerator {
     }
 
     private mutating func integer() -> ValueID {
-        let type = word()
+        let type = random.chance(85) ? word() : random.pick([ValueType.i8, .i16])
         if random.chance(20) { return builder.unary(random.pick(InterpreterIntegerTests.unaries), value(type)) }
         let left = value(type)
         // Immediate forms have their own code.
         let right = random.chance(35) ? builder.constant(Int64(bitPattern: Self.integer(&random)), type) : value(type)
         return builder.binary(random.pick(InterpreterIntegerTests.binaries), left, right)
+    }
+
+    // MARK: condition codes
+
+    private mutating func anyWidth() -> ValueType { random.pick([.i8, .i16, .i32, .i64]) }
+
+    /// A value with its flags, flags alone, or something that looks at flags.
+    private mutating func conditionCodes() {
+        let before = builder.get(TestGuest.flags)
+        let condition = random.pick(FlagCondition.allCases)
+        switch random.below(14) {
+        case 0..<6: keep(operationWithFlags(before, anyWidth()))
+        case 6: keep(builder.testFlags(condition, before))
+        case 7: builder.exitIf(condition, before, target: target())
+        case 8:
+            let type = word()
+            keep(builder.select(builder.testFlags(condition, before), value(type), value(type)))
+        case 9: keep(builder.flagsToBits(before))
+        case 10: builder.set(TestGuest.flags, builder.bitsToFlags(value(.i64)))
+        case 11: builder.set(TestGuest.flags, builder.setCarry(value(.i1), before: before))
+        case 12:
+            let narrow = random.pick([ValueType.i8, .i8, .i16])
+            let bit = narrow == .i8 && random.chance(50) ? 8 : 0
+            let register = 2 + random.below(TestGuest.integerCount - 2)
+            builder.set(register, builder.deposit(builder.get(register), value(narrow), bit: bit))
+        default:
+            let type = anyWidth()
+            builder.raiseIf(random.pick(Condition.allCases), value(type), value(type),
+                            code: UInt8(ExitKind.exception(random.below(32)).rawValue))
+        }
+    }
+
+    private mutating func operationWithFlags(_ before: ValueID, _ type: ValueType) -> ValueID {
+        let a = value(type)
+        var b = random.chance(35) ? builder.constant(Int64(bitPattern: Self.integer(&random)), type) : value(type)
+        let operation = random.pick(FlagOperation.allCases)
+        let mask: Int64 = type == .i64 ? 63 : 31
+        let result: ValueID, flags: ValueID
+        func unfolded(_ opcode: Opcode, _ a: ValueID, _ b: ValueID) -> ValueID {
+            builder.unit.append(Instruction(opcode, type, a: a, b: b))
+        }
+        switch operation {
+        case .add, .sub:
+            result = unfolded(operation == .add ? .add : .sub, a, b)
+            flags = builder.flags(operation, a, b)
+        case .addCarry, .subtractBorrow:
+            result = builder.withCarry(operation == .addCarry ? .addWithCarry : .subtractWithBorrow, a, b, before)
+            flags = builder.flags(operation, a, b, before: before)
+        case .logic:
+            result = unfolded(random.pick([.and, .or, .xor]), a, b)
+            flags = builder.flags(.logic, result)
+        case .increment, .decrement:
+            result = unfolded(operation == .increment ? .add : .sub, a, builder.constant(1, type))
+            flags = builder.flags(operation, a, before: before)
+        case .multiplySigned, .multiplyUnsigned:
+            result = unfolded(.multiply, a, b)
+            flags = builder.flags(operation, a, b, before: before)
+        default:
+            b = random.chance(40) ? builder.constant(Int64(random.below(Int(mask) + 1)), type)
+                : builder.and(b, builder.constant(mask, type))
+            let opcode: Opcode = switch operation {
+            case .shiftLeft: .shiftLeft
+            case .shiftRightUnsigned: .shiftRightUnsigned
+            case .shiftRightSigned: .shiftRightSigned
+            case .rotateLeft: .rotateLeft
+            case .rotateRight: .rotateRight
+            case .rotateCarryLeft: .rotateCarryLeft
+            default: .rotateCarryRight
+            }
+            let throughCarry = operation == .rotateCarryLeft || operation == .rotateCarryRight
+            result = throughCarry ? builder.withCarry(opcode, a, b, before) : unfolded(opcode, a, b)
+            flags = builder.flags(operation, a, b, before: before)
+        }
+        if random.chance(80) { builder.set(TestGuest.flags, flags) }
+        return result
     }
 
     private mutating func resize() {
@@ -163,8 +239,9 @@ struct UnitGenerator {
         case 1: keep(builder.binary(random.pick([.and, .or, .xor]), value(.i1), value(.i1)))
         default:
             let then = value(type), otherwise = value(type)
+            let compared = random.chance(80) ? type : random.pick([ValueType.i8, .i16])
             let condition = random.chance(70)
-                ? builder.compare(random.pick(Condition.allCases), value(type), value(type)) : value(.i1)
+                ? builder.compare(random.pick(Condition.allCases), value(compared), value(compared)) : value(.i1)
             keep(builder.select(condition, then, otherwise))
         }
     }
@@ -210,7 +287,8 @@ struct UnitGenerator {
     }
 
     private mutating func atomic() {
-        let format = MemoryFormat(sizeLog2: 2 + random.below(2), signed: random.chance(50))
+        if random.chance(40) { return anyAtomic() }
+        let format = MemoryFormat(sizeLog2: 2 + random.below(2), signed: random.chance(50), aligned: true)
         let address = random.chance(90) ? self.address() : builder.add(self.address(), builder.constant(2))
         switch random.below(4) {
         case 0: keep(builder.loadReserved(address, format))
@@ -219,6 +297,19 @@ struct UnitGenerator {
             keep(builder.loadReserved(address, format))
             keep(builder.storeConditional(address, value(.i64), format))
         default: keep(builder.atomic(random.pick(AtomicOperation.allCases), address, value(.i64), format))
+        }
+    }
+
+    /// Of any width, anywhere.
+    private mutating func anyAtomic() {
+        let format = MemoryFormat(sizeLog2: random.below(4), signed: random.chance(50))
+        let address = random.chance(70) ? self.address() : builder.add(self.address(), builder.constant(3))
+        if random.chance(60) {
+            keep(builder.atomic(random.pick(AtomicOperation.allCases), address, value(.i64), format))
+        } else {
+            let expected = random.chance(50) ? value(.i64)
+                : builder.load(address, 0, MemoryFormat(sizeLog2: format.sizeLog2), .i64)
+            keep(builder.compareExchange(address, expected: expected, desired: value(.i64), format, .i64))
         }
     }
 

@@ -10,7 +10,7 @@ enum { guise_restart = -512 };
 struct guise_thread {
     /// Signals caught and not yet delivered; bit n-1 for signal n. While it is not 0 the host blocks all signals.
     uint64_t pending;
-    /// SIGSEGV/SIGBUS that were sent (not caused) while the guest blocks them; the host never blocks these two.
+    /// SIGSEGV, SIGBUS and SIGFPE that were sent (not caused) while the guest blocks them; the host never blocks these.
     uint64_t held;
     /// The guest's signal mask as the guest sees it.
     uint64_t blocked;
@@ -32,6 +32,9 @@ long guise_syscall(long number, long a0, long a1, long a2, long a3, long a4, lon
 /// The same, unless a caught signal waits in *pending, or arrives before the kernel is entered, or the kernel wants the
 /// call repeated after a handler: then guise_restart.
 long guise_safe_syscall(uint64_t *pending, long number, long a0, long a1, long a2, long a3, long a4, long a5);
+
+/// The same with the number and the structures of i386, on a host for which guise_has_compat_calls() is not 0.
+long guise_safe_compat_syscall(uint64_t *pending, long number, long a0, long a1, long a2, long a3, long a4, long a5);
 
 /// clone3(2). The child calls entry(argument) on the stack named in `args` and exits with its result;
 /// with entry == 0 it returns 0 like fork (args->stack must then be 0).

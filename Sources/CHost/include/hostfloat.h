@@ -30,3 +30,6 @@ guise_hostfloat_result guise_hostfloat_f32(guise_hostfloat_op op, uint32_t mxcsr
 /// Runs `op` on binary64 operands with MXCSR set to `mxcsr`; returns the result and MXCSR afterwards.
 guise_hostfloat_result guise_hostfloat_f64(guise_hostfloat_op op, uint32_t mxcsr, 
                                            uint64_t a, uint64_t b, uint64_t c);
+/// The host's RCPSS and RSQRTSS estimates of a binary32 operand; 0 on other hosts.
+uint32_t guise_host_rcp(uint32_t a);
+uint32_t guise_host_rsqrt(uint32_t a);

@@ -13,16 +13,19 @@ public struct PCIWindows: Equatable, Sendable {
     /// Size of the configuration window: 1 MiB per bus number it can address.
     public var ecamSizeBytes: UInt64
     public var ioSizeBytes: UInt64
+    /// Bus address of the first I/O port of the window.
+    public var ioStart: UInt64
     /// Bus address of the first byte of the 32-bit memory window (equal to its processor address on most boards).
     public var memory32Start: UInt64
     public var memory32SizeBytes: UInt64
     public var memory64Start: UInt64
     public var memory64SizeBytes: UInt64
 
-    public init(ecamSizeBytes: UInt64, ioSizeBytes: UInt64, memory32Start: UInt64, memory32SizeBytes: UInt64,
+    public init(ecamSizeBytes: UInt64, ioSizeBytes: UInt64, ioStart: UInt64 = 0, memory32Start: UInt64, memory32SizeBytes: UInt64,
                 memory64Start: UInt64, memory64SizeBytes: UInt64) {
         self.ecamSizeBytes = ecamSizeBytes
         self.ioSizeBytes = ioSizeBytes
+        self.ioStart = ioStart
         self.memory32Start = memory32Start
         self.memory32SizeBytes = memory32SizeBytes
         self.memory64Start = memory64Start
@@ -80,16 +83,50 @@ public final class PCIHostBridge: @unchecked Sendable {
 
     /// The configuration window; it also carries the saved state of the whole bridge.
     public var ecam: any MMIODevice { ECAMWindow(self) }
-    /// The I/O port window, bus addresses from 0.
-    public var io: any MMIODevice { BARWindow(self, .io, start: 0) }
+    /// The I/O port window.
+    public var io: any MMIODevice { BARWindow(self, .io, start: windows.ioStart) }
     /// The memory window below 4 GiB.
     public var memory32: any MMIODevice { BARWindow(self, .memory32, start: windows.memory32Start) }
     /// The memory window above 4 GiB.
     public var memory64: any MMIODevice { BARWindow(self, .memory64, start: windows.memory64Start) }
 
+    /// Does what firmware does: gives every BAR an address in the windows, switches decoding on, and notes where each
+    /// function's interrupt pin leads. All memory BARs go below 4 GiB. Call with the lock held, before the machine runs.
+    /// - Parameter interruptLine: the number to note for INTA…INTD (0…3) of device 0.
+    public func assignAddresses(interruptLine: (Int) -> UInt8) {
+        var nextMemory = windows.memory32Start, nextPort = windows.ioSizeBytes == 0 ? 0 : windows.ioStart
+        func take(_ next: inout UInt64, _ size: UInt64, end: UInt64) -> UInt64? {
+            let start = (next &+ size &- 1) & ~(size &- 1)
+            guard start <= end, size <= end - start else { return nil }
+            next = start + size
+            return start
+        }
+        for device in 1..<Self.deviceCount {
+            guard let config = functions[device]?.config else { continue }
+            let place = UInt64(device) << 15
+            // Address 0 counts as unassigned, so the first port of a window at 0 is left out.
+            if nextPort == 0 { nextPort = 0x100 }
+            for bar in config.bars {
+                let start = bar.kind == .io
+                    ? take(&nextPort, bar.sizeBytes, end: windows.ioStart + windows.ioSizeBytes)
+                    : take(&nextMemory, bar.sizeBytes, end: windows.memory32Start + windows.memory32SizeBytes)
+                guard let start else { continue }
+                let register = place | UInt64(PCIHeader.bar0 + 4 * bar.number)
+                writeConfig(register, 4, start & 0xffff_ffff)
+                if bar.kind == .memory64 { writeConfig(register + 4, 4, start >> 32) }
+            }
+            let command = PCIHeader.commandIOSpace | PCIHeader.commandMemorySpace | PCIHeader.commandBusMaster
+            writeConfig(place | UInt64(PCIHeader.command), 2, UInt64(command))
+            let pin = Int(config.read(offset: PCIHeader.interruptPin, size: 1))
+            guard pin > 0 else { continue }
+            writeConfig(place | UInt64(PCIHeader.interruptLine), 1,
+                        UInt64(interruptLine(Self.swizzle(device: device, pin: pin))))
+        }
+    }
+
     // MARK: Accesses, lock held
 
-    fileprivate func readConfig(_ offset: UInt64, _ size: Int) -> UInt64 {
+    func readConfig(_ offset: UInt64, _ size: Int) -> UInt64 {
         guard let (function, register) = configTarget(offset) else { return allOnes(size) }
         if size == 8 {
             let low = function.readConfig(offset: register, size: 4)
@@ -98,7 +135,7 @@ public final class PCIHostBridge: @unchecked Sendable {
         return UInt64(function.readConfig(offset: register, size: size))
     }
 
-    fileprivate func writeConfig(_ offset: UInt64, _ size: Int, _ value: UInt64) {
+    func writeConfig(_ offset: UInt64, _ size: Int, _ value: UInt64) {
         guard let (function, register) = configTarget(offset) else { return }
         if size == 8 {
             function.writeConfig(offset: register, size: 4, value: UInt32(truncatingIfNeeded: value))

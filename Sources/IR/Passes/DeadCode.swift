@@ -6,7 +6,7 @@ public enum DeadCode {
     /// What the pass does with an opcode.
     private enum Class {
         static let plain: UInt8 = 0, effect: UInt8 = 1, barrier: UInt8 = 2, exit: UInt8 = 3, instruction: UInt8 = 4
-        static let set: UInt8 = 5, get: UInt8 = 6, dead: UInt8 = 7
+        static let set: UInt8 = 5, get: UInt8 = 6, dead: UInt8 = 7, access: UInt8 = 8, vector: UInt8 = 9
     }
 
     /// The class of every opcode, by raw value. SAFETY: written once, never freed.
@@ -19,8 +19,9 @@ public enum DeadCode {
             case .set: Class.set
             case .get: Class.get
             case .instruction: Class.instruction
-            case .jump, .exitIf: Class.exit
-            default: opcode.isBarrier ? Class.barrier : opcode.hasEffect ? Class.effect : Class.plain
+            case .jump, .exitIf, .exitIfFlags: Class.exit
+            case .vector: Class.vector
+            default: opcode.onlyFaults ? Class.access : opcode.isBarrier ? Class.barrier : opcode.hasEffect ? Class.effect : Class.plain
             }
         }
         return UnsafePointer(table)
@@ -33,6 +34,10 @@ public enum DeadCode {
             if let base = none.baseAddress { eliminate(unit, globalCount: globalCount, pinned: base) }
         }
     }
+
+    /// In `uses` of a `set` of the flags: it is seen outside the unit, or by a read. Any other value is the last memory
+    /// access whose fault would show it before it is overwritten.
+    public static let alwaysObserved = UInt16.max
 
     /// - Parameters:
     ///   - globalCount: how many globals the front has; at most 256.
@@ -47,6 +52,8 @@ public enum DeadCode {
         withUnsafeTemporaryAllocation(of: UInt32.self, capacity: max(1, globalCount)) { overwritten in
             overwritten.initialize(repeating: 0)
             var generation: UInt32 = 1
+            // Whether a later write of the flags is certain unless a memory access faults, and the last such access.
+            var flagsOverwritten = false, flagsObserver = UInt16(0)
             var index = unit.count - 1
             while index >= 0 {
                 let instruction = instructions + index
@@ -57,6 +64,14 @@ public enum DeadCode {
                     isLooping = isLooping || target <= UInt64(bitPattern: instruction.pointee.imm)
                     target = .max
                     continue
+                case Class.set where instruction.pointee.type == .flags:
+                    if flagsOverwritten && flagsObserver == 0 {
+                        instruction.pointee.opcode = .dead
+                        continue
+                    }
+                    uses[index] = flagsOverwritten ? flagsObserver : Self.alwaysObserved
+                    flagsOverwritten = true
+                    flagsObserver = 0
                 case Class.set:
                     let global = Int(instruction.pointee.imm)
                     if overwritten[global] == generation {
@@ -81,6 +96,7 @@ public enum DeadCode {
                         instruction.pointee.opcode = .dead
                     } else {
                         overwritten[Int(instruction.pointee.imm)] = 0
+                        if instruction.pointee.type == .flags { flagsOverwritten = false }
                     }
                     continue
                 case Class.plain:
@@ -88,11 +104,28 @@ public enum DeadCode {
                         instruction.pointee.opcode = .dead
                         continue
                     }
+                case Class.vector:
+                    if unit.trapsFloats, instruction.pointee.hasEffect {
+                        generation &+= 1
+                        if flagsObserver == 0 {
+                            flagsObserver = UInt16(truncatingIfNeeded: min(index, Int(Self.alwaysObserved) - 1))
+                        }
+                    } else if uses[index] == 0, !instruction.pointee.hasEffect {
+                        instruction.pointee.opcode = .dead
+                        continue
+                    }
+                case Class.access:
+                    generation &+= 1
+                    if flagsObserver == 0 {
+                        flagsObserver = UInt16(truncatingIfNeeded: min(index, Int(Self.alwaysObserved) - 1))
+                    }
                 case Class.exit:
                     generation &+= 1
+                    flagsOverwritten = false
                     target = min(target, UInt64(bitPattern: instruction.pointee.imm))
                 case Class.barrier:
                     generation &+= 1
+                    flagsOverwritten = false
                     if instruction.pointee.opcode == .jumpIndirect { isLooping = true }
                 default: break
                 }

@@ -16,7 +16,7 @@
 struct OperationSyntax {
     /// What `aux` holds.
     enum Auxiliary {
-        case none, condition, floatCondition, rounding
+        case none, condition, floatCondition, rounding, flagCondition, flagOperation, immediateByte
         /// The field is not looked at, but builders leave a rounding in it; written when not zero.
         case idleRounding
         case memory, fence, jumpKind, exitCode
@@ -24,7 +24,7 @@ struct OperationSyntax {
 
     /// What `imm` holds.
     enum Immediate {
-        case none, constant, global, displacement, atomicOperation, signs, address, helper
+        case none, constant, global, displacement, atomicOperation, signs, address, helper, bit, exitCode, vectorOperation
     }
 
     /// Where the operation's type comes from.
@@ -114,6 +114,46 @@ struct OperationSyntax {
             effect(0)
             auxiliary = .exitCode
             immediate = .address
+        case .deposit:
+            operands = 2
+            immediate = .bit
+        case .flagsOf:
+            operands = 1
+            optionalOperands = 2
+            auxiliary = .flagOperation
+            type = .fixed(.flags)
+        case .testFlags:
+            operands = 1
+            auxiliary = .flagCondition
+            type = .fixed(.i1)
+        case .flagsToBits:
+            operands = 1
+            type = .fixed(.i64)
+        case .bitsToFlags:
+            operands = 1
+            type = .fixed(.flags)
+        case .setCarry:
+            operands = 2
+            type = .fixed(.flags)
+        case .addWithCarry, .subtractWithBorrow, .rotateCarryLeft, .rotateCarryRight: operands = 3
+        case .exitIfFlags:
+            effect(1)
+            auxiliary = .flagCondition
+            immediate = .address
+            type = .fixed(.flags)
+        case .raiseIf:
+            effect(2)
+            auxiliary = .condition
+            immediate = .exitCode
+            type = .written
+        case .vector:
+            optionalOperands = 3
+            auxiliary = .immediateByte
+            immediate = .vectorOperation
+        case .vectorFromInteger:
+            operands = 1
+            type = .fixed(.v128)
+        case .vectorToInteger: operands = 1
         case .call:
             optionalOperands = 3
             immediate = .helper
@@ -154,6 +194,13 @@ enum Vocabulary {
         (.equal, "eq"), (.notEqual, "ne"), (.lessSigned, "lt"), (.greaterOrEqualSigned, "ge"), (.lessUnsigned, "ltu"),
         (.greaterOrEqualUnsigned, "geu"),
     ]
+    static let flagConditions: [(FlagCondition, String)] = [
+        (.overflow, "o"), (.notOverflow, "no"), (.carry, "c"), (.notCarry, "nc"), (.zero, "z"), (.notZero, "nz"),
+        (.carryOrZero, "be"), (.notCarryOrZero, "a"), (.sign, "s"), (.notSign, "ns"), (.parity, "p"), (.notParity, "np"),
+        (.less, "l"), (.notLess, "nl"), (.lessOrEqual, "le"), (.notLessOrEqual, "nle"),
+    ]
+    static let flagOperations: [String: FlagOperation] = byName(FlagOperation.allCases)
+    static let vectorOperations: [String: VectorOperation] = byName(VectorOperation.allCases)
     static let floatConditions: [(FloatCondition, String)] = [(.equal, "eq"), (.less, "lt"), (.lessOrEqual, "le")]
     static let roundings: [(Rounding, String)] = [
         (.nearestEven, "rne"), (.towardZero, "rtz"), (.down, "rdn"), (.up, "rup"), (.nearestMaxMagnitude, "rmm"),

@@ -130,6 +130,16 @@ public struct Parser {
         case .signs:
             if take(Vocabulary.negateProduct) { instruction.imm |= 1 }
             if take(Vocabulary.negateAddend) { instruction.imm |= 2 }
+        case .bit:
+            if let word = words.first, word.hasPrefix("at"), let bit = Int64(word.dropFirst(2)) {
+                instruction.imm = bit
+                words.removeFirst()
+            }
+        case .vectorOperation:
+            guard let word = words.popFirst(), let operation = Vocabulary.vectorOperations[word] else {
+                throw error("Expected a vector operation")
+            }
+            instruction.imm = Int64(operation.rawValue)
         default: break
         }
         func choose<T: RawRepresentable>(_ table: [(T, String)], _ what: String) throws(ParseError) -> UInt8
@@ -142,6 +152,17 @@ public struct Parser {
         switch syntax.auxiliary {
         case .none, .exitCode: break
         case .condition: instruction.aux = try choose(Vocabulary.conditions, "a condition")
+        case .flagCondition: instruction.aux = try choose(Vocabulary.flagConditions, "a condition")
+        case .flagOperation:
+            guard let word = words.popFirst(), let operation = Vocabulary.flagOperations[word] else {
+                throw error("Expected an operation that leaves flags")
+            }
+            instruction.aux = operation.rawValue
+        case .immediateByte:
+            if let word = words.first, word.hasPrefix("imm"), let byte = UInt8(word.dropFirst(3)) {
+                instruction.aux = byte
+                words.removeFirst()
+            }
         case .floatCondition: instruction.aux = try choose(Vocabulary.floatConditions, "a condition")
         case .rounding: instruction.aux = try choose(Vocabulary.roundings, "a rounding")
         case .idleRounding:
@@ -188,6 +209,21 @@ public struct Parser {
             instruction.b = try value()
             try expect("->")
             instruction.imm = Int64(bitPattern: try address("Expected a guest address"))
+        case .exitIfFlags:
+            instruction.a = try value()
+            try expect("->")
+            instruction.imm = Int64(bitPattern: try address("Expected a guest address"))
+        case .raiseIf:
+            instruction.a = try value()
+            try expect(",")
+            instruction.b = try value()
+            try expect("->")
+            instruction.imm = Int64(bitPattern: try address("Expected an exit code"))
+        case .flagsOf, .vector:
+            guard scanner.peek == UInt8(ascii: "%") else { break }
+            instruction.a = try value()
+            if scanner.accept(",") { instruction.b = try optionalValue() }
+            if scanner.accept(",") { instruction.c = try optionalValue() }
         case .jump, .jumpIndirect:
             if instruction.opcode == .jump {
                 instruction.imm = Int64(bitPattern: try address("Expected a guest address"))

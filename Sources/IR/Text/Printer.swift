@@ -42,12 +42,19 @@ public enum Printer {
         case .signs:
             if operation.imm & 1 != 0 { words.append(Vocabulary.negateProduct) }
             if operation.imm & 2 != 0 { words.append(Vocabulary.negateAddend) }
+        case .bit: if operation.imm != 0 { words.append("at\(operation.imm)") }
+        case .vectorOperation:
+            words.append(VectorOperation(rawValue: UInt16(truncatingIfNeeded: operation.imm)).map { "\($0)" }
+                ?? "?\(operation.imm)")
         default: break
         }
         let aux = operation.aux, unknown = "?\(aux)"
         switch syntax.auxiliary {
         case .none, .exitCode: break
         case .condition: words.append(Vocabulary.word(Vocabulary.conditions, aux) ?? unknown)
+        case .flagCondition: words.append(Vocabulary.word(Vocabulary.flagConditions, aux) ?? unknown)
+        case .flagOperation: words.append(FlagOperation(rawValue: aux).map { "\($0)" } ?? unknown)
+        case .immediateByte: if aux != 0 { words.append("imm\(aux)") }
         case .floatCondition: words.append(Vocabulary.word(Vocabulary.floatConditions, aux) ?? unknown)
         case .rounding: words.append(Vocabulary.word(Vocabulary.roundings, aux) ?? unknown)
         case .idleRounding: if aux != 0 { words.append(Vocabulary.word(Vocabulary.roundings, aux) ?? unknown) }
@@ -77,6 +84,12 @@ public enum Printer {
         case .set: return "\(global(imm, globals)), \(value(operation.a))"
         case .instruction: return address
         case .exitIf: return "\(value(operation.a)), \(value(operation.b)) -> \(address)"
+        case .exitIfFlags: return "\(value(operation.a)) -> \(address)"
+        case .raiseIf: return "\(value(operation.a)), \(value(operation.b)) -> \(imm)"
+        case .flagsOf, .vector:
+            var operands = [operation.a, operation.b, operation.c]
+            while operands.last == ValueID.none { operands.removeLast() }
+            return operands.map(value).joined(separator: ", ")
         case .jump: return operation.c == .none ? address : "\(address), \(value(operation.c))"
         case .jumpIndirect:
             return operation.c == .none ? value(operation.a) : "\(value(operation.a)), \(value(operation.c))"

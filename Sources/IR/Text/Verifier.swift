@@ -63,7 +63,7 @@ public struct Verifier {
 
     private static func isExecutable(_ type: ValueType) -> Bool {
         switch type {
-        case .i128, .v128, .v256, .flags: false
+        case .i128, .v256: false
         default: true
         }
     }
@@ -106,7 +106,9 @@ public struct Verifier {
         case .memory: aux & 0xC0 == 0 && MemoryFormat(rawValue: aux).sizeLog2 <= 4
         case .fence: aux & ~(FenceKind.storeLoad.rawValue | FenceKind.compiler.rawValue) == 0
         case .jumpKind: JumpKind(rawValue: aux) != nil
-        case .exitCode: true
+        case .exitCode, .immediateByte: true
+        case .flagCondition: FlagCondition(rawValue: aux) != nil
+        case .flagOperation: FlagOperation(rawValue: aux) != nil
         }
         require(valid, "aux of \(operation.opcode) is \(aux)")
     }
@@ -120,6 +122,9 @@ public struct Verifier {
         case .displacement, .address: true
         case .atomicOperation: imm >= 0 && imm < AtomicOperation.allCases.count
         case .signs: imm & ~3 == 0
+        case .exitCode: imm >= 0 && imm < 256
+        case .bit: imm >= 0 && imm < 64
+        case .vectorOperation: VectorOperation(rawValue: UInt16(truncatingIfNeeded: imm)) != nil && imm >= 0 && imm < 65536
         case .helper: imm >= 0 && imm < Int64(helperCount ?? .max)
         }
         require(valid, "imm of \(operation.opcode).\(operation.type) is \(imm)")
@@ -162,6 +167,38 @@ public struct Verifier {
             require(Self.isInteger(result), "\(operation.opcode).\(result)")
             same(operation.a, result)
         case .signExtend, .zeroExtend, .truncate: checkResize(operation)
+        case .deposit:
+            let narrow = type(operation.b)
+            require(Self.isInteger(result) && Self.isInteger(narrow) && Int(operation.imm) + narrow.bits <= result.bits,
+                    "deposit of \(narrow) into \(result)")
+            same(operation.a, result)
+        case .flagsOf:
+            let operand = type(operation.a)
+            require(Self.isInteger(operand) && result == .flags, "flagsOf \(operand)")
+            if operation.b != .none { same(operation.b, operand) }
+            if operation.c != .none { same(operation.c, .flags) }
+        case .testFlags, .flagsToBits, .exitIfFlags: same(operation.a, .flags)
+        case .bitsToFlags: same(operation.a, .i64)
+        case .setCarry:
+            same(operation.a, .i1)
+            same(operation.b, .flags)
+        case .addWithCarry, .subtractWithBorrow, .rotateCarryLeft, .rotateCarryRight:
+            require(Self.isInteger(result), "\(operation.opcode).\(result)")
+            same(operation.a, result)
+            same(operation.b, result)
+            same(operation.c, .flags)
+        case .vector: checkVector(operation)
+        case .vectorFromInteger:
+            let source = type(operation.a)
+            require(source == .i32 || source == .i64, "vectorFromInteger of \(source)")
+        case .vectorToInteger:
+            same(operation.a, .v128)
+            require(result == .i32 || result == .i64, "vectorToInteger.\(result)")
+        case .raiseIf:
+            let left = type(operation.a)
+            require(Self.isInteger(left) || left == .i1, "raiseIf of \(left)")
+            same(operation.b, left)
+            require(result == left, "raiseIf.\(result)")
         case .compare, .exitIf:
             let left = type(operation.a)
             require(Self.isInteger(left) || left == .i1, "\(operation.opcode) of \(left)")
@@ -192,6 +229,22 @@ public struct Verifier {
         }
     }
 
+    private mutating func checkVector(_ operation: Instruction) {
+        guard let vector = VectorOperation(rawValue: UInt16(truncatingIfNeeded: operation.imm)) else { return }
+        let signature = vector.signature
+        require(operation.type == signature.result, "\(vector) yields \(signature.result)")
+        require(signature.hasImmediate || operation.aux == 0, "\(vector) has no immediate byte")
+        for (operand, type) in [(operation.a, signature.a), (operation.b, signature.b), (operation.c, signature.c)] {
+            if type == .void {
+                require(operand == .none, "\(vector) has an operand too many")
+            } else if operand == .none {
+                report("\(vector) lacks an operand")
+            } else {
+                same(operand, type)
+            }
+        }
+    }
+
     private mutating func same(_ operand: ValueID, _ expected: ValueType) {
         let found = type(operand)
         require(found == expected, "%\(operand) is \(found), expected \(expected)")
@@ -213,7 +266,7 @@ public struct Verifier {
         let result = operation.type
         switch operation.opcode {
         case .load:
-            let valid = result.isFloat || result == .v128 ? bits == result.bits
+            let valid = result.isFloat ? bits == result.bits : result == .v128 ? bits >= 32
                 : Self.isInteger(result) && bits <= result.bits
             require(valid, "load of \(bits) bits as \(result)")
         case .store:

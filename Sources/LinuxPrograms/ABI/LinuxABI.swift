@@ -1,21 +1,11 @@
 // What one guest architecture fixes about Linux: numbers, layouts, bits. Everything else is shared.
 // A new architecture is one more type with this protocol and one row in `linuxABIs`.
 
+import TranslatedCPU
+
 /// Arguments of a system call.
 struct CallArguments {
     var a0: UInt64 = 0, a1: UInt64 = 0, a2: UInt64 = 0, a3: UInt64 = 0, a4: UInt64 = 0, a5: UInt64 = 0
-
-    /// An argument by position, 0 to 5.
-    subscript(index: Int) -> UInt64 {
-        switch index {
-        case 0: a0
-        case 1: a1
-        case 2: a2
-        case 3: a3
-        case 4: a4
-        default: a5
-        }
-    }
 }
 
 /// A signal's disposition as the guest set it.
@@ -64,16 +54,53 @@ struct SignalFrame {
     var top: UInt64
     /// Return address when the program supplies none.
     var trampoline: UInt64
+    /// What the thread's last fault was.
+    var trap = TrapRecord()
+}
+
+/// A thread's last fault in the architecture's own terms; frames of some architectures show it. Linux keeps it between
+/// signals.
+struct TrapRecord: Equatable {
+    /// x86: the exception's vector.
+    var number: UInt64 = 0
+    /// x86: its error code.
+    var error: UInt64 = 0
+    /// x86: CR2.
+    var address: UInt64 = 0
+}
+
+/// A signal that an instruction of the guest's caused.
+struct ProgramFault: Equatable {
+    var signal: Int32
+    /// si_code.
+    var code: Int32
+    /// si_addr.
+    var address: UInt64
+    /// nil: the record stays as it was.
+    var trap: TrapRecord?
+
+    /// si_code of signals without details.
+    static let kernelCode: Int32 = 0x80
 }
 
 /// The ABI of Linux on one guest architecture.
 protocol LinuxABI {
+    /// The architecture for the engine.
+    func makeArchitecture() -> ProgramArchitecture
     /// uname's machine.
     var machine: String { get }
     /// AT_PLATFORM, or nil.
     var platform: String? { get }
     /// ELF header values this architecture's programs carry.
     var elfMachine: UInt16 { get }
+    /// Bytes of a pointer and of a long: 4 or 8.
+    var pointerSize: Int { get }
+    /// Where a position-independent program goes when there is room.
+    var pieBase: UInt64 { get }
+    /// Bytes behind a program that are left to brk.
+    var heapWindow: UInt64 { get }
+    /// Bytes below the stack pointer that belong to the interrupted function.
+    var redZone: UInt64 { get }
     /// AT_HWCAP and AT_HWCAP2.
     var hardwareCapabilities: (UInt64, UInt64) { get }
     /// AT_MINSIGSTKSZ.
@@ -86,6 +113,8 @@ protocol LinuxABI {
     var crossRoot: String { get }
     /// Size and data offset of struct epoll_event.
     var epollEventLayout: (size: Int, dataOffset: Int) { get }
+    /// Whether the times of struct semid64_ds are followed by padding, as on x86 alone.
+    var semaphoreTimesArePadded: Bool { get }
     /// Code of the page a handler returns to.
     var trampolineCode: [UInt8] { get }
     /// /proc/cpuinfo for so many CPUs.
@@ -105,6 +134,9 @@ protocol LinuxABI {
     /// Registers at the start of a program.
     func start(_ registers: UnsafeMutableRawPointer, entry: UInt64, stack: UInt64)
 
+    /// Makes tables of the process known to its first thread's registers.
+    func adopt(_ registers: UnsafeMutableRawPointer, _ process: GuestProcess)
+
     /// Position of clone's TLS and child-tid arguments.
     func cloneArguments(_ a: CallArguments) -> (flags: UInt64, stack: UInt64, parent: UInt64, tls: UInt64, child: UInt64)
     func encode(_ status: FileStatus) -> [UInt8]
@@ -114,9 +146,29 @@ protocol LinuxABI {
     func enterHandler(_ registers: UnsafeMutableRawPointer, _ frame: SignalFrame) -> Bool
     /// Reads back the frame a handler returns to; nil when it is not readable or not valid.
     func leaveHandler(_ registers: UnsafeMutableRawPointer) -> (mask: UInt64, stack: AlternateStack)?
+    /// The signal for what the engine reports; nil: none of this architecture's exceptions.
+    func fault(_ exit: UserExit, _ thread: GuestThread) -> ProgramFault?
+    /// The record of an access that failed. `isMapped`: the page is there but does not allow it.
+    func trap(access: MemoryAccess, address: UInt64, isMapped: Bool) -> TrapRecord?
+    /// Executes what lies at an address outside user space that programs may call; false when there is nothing.
+    func enterFixedCode(_ thread: GuestThread) -> Bool
+    /// Performs one system call of this architecture, by default as it is.
+    func perform(_ call: SystemCall, _ a: CallArguments, _ thread: GuestThread) -> CallResult
     /// Calls only this architecture has; nil: no such call.
     func architectureCall(_ call: SystemCall, _ a: CallArguments, _ thread: GuestThread) -> Int?
 }
 
+extension LinuxABI {
+    var pointerSize: Int { 8 }
+    var semaphoreTimesArePadded: Bool { false }
+    var pieBase: UInt64 { (addressLimit / 3 * 2) & ~0xfff }
+    var heapWindow: UInt64 { 16 << 30 }
+    var redZone: UInt64 { 0 }
+    func adopt(_ registers: UnsafeMutableRawPointer, _ process: GuestProcess) {}
+    func trap(access: MemoryAccess, address: UInt64, isMapped: Bool) -> TrapRecord? { nil }
+    func enterFixedCode(_ thread: GuestThread) -> Bool { false }
+    func perform(_ call: SystemCall, _ a: CallArguments, _ thread: GuestThread) -> CallResult { thread.perform(call, a) }
+}
+
 /// The architectures whose programs can run.
-let linuxABIs: [any LinuxABI] = [LinuxRISCV64()]
+let linuxABIs: [any LinuxABI] = [LinuxRISCV64(), LinuxX86_64(), LinuxI386()]

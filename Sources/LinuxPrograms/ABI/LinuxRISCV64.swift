@@ -5,6 +5,7 @@
 
 import Glibc
 import GuestRISCV
+import TranslatedCPU
 
 /// Register file offsets of the riscv64 front: x[n] at 8n, f[n] at 256 + 8n, pc at 512; fcsr through RISCVState.
 private enum Offset {
@@ -14,6 +15,7 @@ private enum Offset {
 }
 
 struct LinuxRISCV64: LinuxABI {
+    func makeArchitecture() -> ProgramArchitecture { .riscv64() }
     let machine = "riscv64"
     let platform: String? = nil
     let elfMachine: UInt16 = 243
@@ -176,6 +178,17 @@ struct LinuxRISCV64: LinuxABI {
                 p.loadUnaligned(fromByteOffset: Frame.mask, as: UInt64.self),
                 p.loadUnaligned(fromByteOffset: Frame.stack, as: AlternateStack.self)
             )
+        }
+    }
+
+    func fault(_ exit: UserExit, _ thread: GuestThread) -> ProgramFault? {
+        let r = thread.registers
+        let breakpoint: Int32 = 1, illegalOpcode: Int32 = 1, alignment: Int32 = 1
+        switch exit {
+        case .breakpoint: return ProgramFault(signal: SIGTRAP, code: breakpoint, address: programCounter(r))
+        case .illegalInstruction: return ProgramFault(signal: SIGILL, code: illegalOpcode, address: programCounter(r))
+        case .misaligned(let address): return ProgramFault(signal: SIGBUS, code: alignment, address: address)
+        default: return nil
         }
     }
 

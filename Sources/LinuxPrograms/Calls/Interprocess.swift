@@ -1,4 +1,4 @@
-// System V IPC. Message queues and shared memory have the same layout on the guests here; semid64_ds has not.
+// System V IPC. Message queues and shared memory have the host's layout on all 64-bit guests; semid64_ds has not.
 
 import Glibc
 
@@ -6,7 +6,9 @@ extension GuestThread {
     func semaphoreControl(_ a: CallArguments) -> Int {
         let ipcSet: UInt64 = 1, ipcStat: UInt64 = 2, semStat: UInt64 = 18, semStatAny: UInt64 = 20
         let command = a.a2 & ~0x100 // IPC_64
-        guard [ipcSet, ipcStat, semStat, semStatAny].contains(command) else { return pass(.semctl, a) }
+        guard [ipcSet, ipcStat, semStat, semStatAny].contains(command), !abi.semaphoreTimesArePadded else {
+            return pass(.semctl, a)
+        }
         // Host: perm (48), otime, unused, ctime, unused, nsems, 2 unused. Guest: perm, otime, ctime, nsems, 2 unused.
         var host = [UInt64](repeating: 0, count: 13)
         if command == ipcSet {

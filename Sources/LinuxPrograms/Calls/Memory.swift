@@ -44,7 +44,8 @@ extension GuestThread {
             } else {
                 at = pageDown(at)
                 if at == 0 || !space.isHintUsable(at, length) || at & (alignment - 1) != 0 {
-                    guard let free = space.findFree(length, alignment: alignment) else { return failure(ENOMEM) }
+                    let top = flags & MapFlag.bits32 != 0 ? MapFlag.bits32End : space.limit
+                    guard let free = space.findFree(length, alignment: alignment, below: top) else { return failure(ENOMEM) }
                     at = free
                 }
             }
@@ -54,7 +55,8 @@ extension GuestThread {
                 .mmap, Int(at), Int(length), wanted.hostValue, hostFlags | placement, Int(Int32(truncatingIfNeeded: a.a4)),
                 Int(bitPattern: a.a5))
             guard r == Int(at) else { return r < 0 ? r : failure(ENOMEM) }
-            space.insert(at, length, wanted)
+            let type = 15, privately = 2
+            space.insert(at, length, wanted, kind: flags & type == privately ? .plain : .shared)
             if replaced { codeChanged(at, length) }
             return r
         }
@@ -85,7 +87,10 @@ extension GuestThread {
         return space.lock.withLock {
             let r = hostCall(.mprotect, Int(bitPattern: a.a0), Int(length), wanted.hostValue | Int(bitPattern: a.a2 & growsDown))
             // On ENOMEM the kernel has changed the pages before the hole.
-            if r == 0 || r == failure(ENOMEM), space.protect(a.a0, length, wanted) { codeChanged(a.a0, length) }
+            if r == 0 || r == failure(ENOMEM), 
+                space.protect(a.a0, length, wanted) || !process.engine.architecture.hasInstructionFence {
+                codeChanged(a.a0, length)
+            }
             return r
         }
     }
@@ -141,7 +146,7 @@ extension GuestThread {
     private func moved(_ region: GuestRegion, _ old: UInt64, _ oldLength: UInt64, _ new: UInt64, _ newLength: UInt64, _ flags: Int) {
         let protection = region.protection
         if flags & Remap.dontUnmap == 0, oldLength != 0 { space.remove(old, oldLength) }
-        space.insert(new, newLength, protection)
+        space.insert(new, newLength, protection, kind: region.kind == .shared ? .shared : .plain)
         if oldLength != 0 { codeChanged(old, oldLength) }
         codeChanged(new, newLength)
     }
@@ -204,7 +209,7 @@ extension GuestThread {
             guard r == Int(at) else { return r }
             var p: PageProtection = a.a2 & readOnly != 0 ? [.read] : [.read, .write]
             if a.a2 & execute != 0 { p.insert(.execute) }
-            space.insert(at, length, p)
+            space.insert(at, length, p, kind: .shared)
             process.sharedSegments[at] = length
             if a.a2 & remap != 0 { codeChanged(at, length) }
             return r

@@ -1,5 +1,5 @@
 // Signal calls. The guest's mask and dispositions are the host's too, so that the kernel blocks, queues, ignores, stops
-// and restarts by itself; only SIGSEGV and SIGBUS stay with the emulator, which keeps the guest's wishes in `actions`.
+// and restarts by itself; only SIGSEGV, SIGBUS and SIGFPE stay with the emulator, which keeps the guest's wishes in `actions`.
 
 import CHost
 import Glibc
@@ -12,24 +12,33 @@ extension GuestThread {
         var new: GuestSignalAction?
         if a.a1 != 0 {
             guard let wanted = abi.decodeAction(a.a1) else { return failure(EFAULT) }
-            if signal == Int(SIGKILL) || signal == Int(SIGSTOP) { return failure(EINVAL) }
             new = wanted
-            new?.mask &= ~SignalSet.unblockable
         }
-        // A signal between the table's change and the host's would find them different.
         let old = actions[signal]
         if let new {
-            let mask = blockHostSignals()
-            guard state.pointee.pending == 0 else { return restartCall }
-            actions[signal] = new
-            if !SignalSet.isReserved(signal) {
-                let disposition = new.handler <= 1 ? Int32(new.handler) : Int32(guise_catch.rawValue)
-                let r = guise_set_disposition(Int32(signal), disposition, UInt(new.flags & SignalActionFlag.forHost))
-                if r < 0 { actions[signal] = old }
-            }
-            setHostMask(mask)
+            let r = setAction(signal, new)
+            guard r == 0 else { return r }
         }
         if a.a2 != 0, !abi.encodeAction(old, at: a.a2) { return failure(EFAULT) }
+        return 0
+    }
+
+    /// Sets a disposition here and on the host: 0, an errno, or `restartCall`. `signal` is 1 to 64.
+    func setAction(_ signal: Int, _ wanted: GuestSignalAction) -> Int {
+        if signal == Int(SIGKILL) || signal == Int(SIGSTOP) { return failure(EINVAL) }
+        var new = wanted
+        new.mask &= ~SignalSet.unblockable
+        let old = actions[signal]
+        // A signal between the table's change and the host's would find them different.
+        let mask = blockHostSignals()
+        guard state.pointee.pending == 0 else { return restartCall }
+        actions[signal] = new
+        if !SignalSet.isReserved(signal) {
+            let disposition = new.handler <= 1 ? Int32(new.handler) : Int32(guise_catch.rawValue)
+            let r = guise_set_disposition(Int32(signal), disposition, UInt(new.flags & SignalActionFlag.forHost))
+            if r < 0 { actions[signal] = old }
+        }
+        setHostMask(mask)
         return 0
     }
 
@@ -74,7 +83,7 @@ extension GuestThread {
         guard let wanted = Guest.load(address, as: UInt64.self) else { return failure(EFAULT) }
         let mask = wanted & ~SignalSet.unblockable
         if state.pointee.held & ~mask != 0 {
-            // A sent SIGSEGV/SIGBUS that this mask lets through.
+            // A sent signal that this mask lets through.
             temporaryMask = mask
             let ready = state.pointee.held & ~mask
             state.pointee.held &= ~ready
@@ -107,7 +116,10 @@ extension GuestThread {
         }
     }
 
-    func signalDescriptor(_ a: CallArguments) -> Int { pass(.signalfd4, a) }
+    /// pause(2) is sigsuspend with the mask in force: a sent SIGSEGV or SIGBUS that waits would end it too.
+    func signalPause() -> Int {
+        state.pointee.held & ~state.pointee.blocked != 0 ? failure(EINTR) : safe(.pause)
+    }
 
     func signalStack(_ a: CallArguments) -> Int {
         let pointer = abi.stackPointer(registers)
@@ -147,13 +159,18 @@ extension GuestThread {
             stack.flags &= ~AlternateStack.onStack
             alternateStack = stack.flags & AlternateStack.disabled != 0 ? AlternateStack() : stack
         }
-        let mask = frame.mask & ~SignalSet.unblockable
+        restoreMask(frame.mask)
+        return .registersReplaced
+    }
+
+    /// Puts the mask of a frame in force.
+    func restoreMask(_ wanted: UInt64) {
+        let mask = wanted & ~SignalSet.unblockable
         state.pointee.blocked = mask
         // With a caught signal waiting everything stays blocked until it has its frame.
         let r = withUnsafePointer(to: mask & ~SignalSet.reserved) {
             safe(.rt_sigprocmask, Int(SIG_SETMASK), Int(bitPattern: $0), 0, 8)
         }
         if r == 0, state.pointee.held & ~mask != 0 { releaseHeld() }
-        return .registersReplaced
     }
 }

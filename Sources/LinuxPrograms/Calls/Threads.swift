@@ -103,23 +103,26 @@ extension GuestThread {
     /// What the kernel does with the robust list of a dying thread, done before its memory may be reused: our join
     /// word is cleared before the host thread is really gone. Source: kernel/futex/core.c, Documentation/locking/robust-futex-ABI.
     private func releaseRobustList() {
-        defer { _ = hostCall(.set_robust_list, 0, 24) }
-        let listMax = 2048
-        guard robustList != 0, let first = Guest.load(robustList, as: UInt64.self),
-            let offset = Guest.load(robustList &+ 8, as: Int64.self),
-            let operation = Guest.load(robustList &+ 16, as: UInt64.self)
+        defer {
+            _ = hostCall(.set_robust_list, 0, 24)
+            if abi.pointerSize == 4, hasHostCompat { _ = hostCompat(311, CallArguments(a0: 0, a1: 12)) }
+        }
+        let listMax = 2048, width = UInt64(abi.pointerSize)
+        guard robustList != 0, let first = loadPointer(robustList), var offset = loadPointer(robustList &+ width),
+            let operation = loadPointer(robustList &+ 2 * width)
         else { return }
+        if width == 4 { offset = signed(offset) }
         let tid = UInt64(hostCall(.gettid))
         var entry = first
         var count = 0
         while entry & ~1 != robustList, entry & ~1 != 0, count < listMax {
-            let next = Guest.load(entry & ~1, as: UInt64.self)
-            if entry & ~1 != operation & ~1 { releaseRobustFutex((entry & ~1) &+ UInt64(bitPattern: offset), tid, isPI: entry & 1 != 0) }
+            let next = loadPointer(entry & ~1)
+            if entry & ~1 != operation & ~1 { releaseRobustFutex((entry & ~1) &+ offset, tid, isPI: entry & 1 != 0) }
             guard let next else { break }
             entry = next
             count += 1
         }
-        if operation & ~1 != 0 { releaseRobustFutex((operation & ~1) &+ UInt64(bitPattern: offset), tid, isPI: operation & 1 != 0) }
+        if operation & ~1 != 0 { releaseRobustFutex((operation & ~1) &+ offset, tid, isPI: operation & 1 != 0) }
     }
 
     private func releaseRobustFutex(_ word: UInt64, _ tid: UInt64, isPI: Bool) {

@@ -52,17 +52,20 @@ public enum BootLoader {
             throw MachineError("--append", "the device tree grew to \(deviceTree.count) bytes",
                                advice: "shorten the kernel's arguments")
         }
-        for load in plan.loads {
-            try write(load.bytes, at: load.address, ram)
-            let rest = load.memorySizeBytes - UInt64(load.bytes.count)
-            guard let tail = ram.pointer(GuestPhysical(load.address + UInt64(load.bytes.count)), length: rest) else {
-                throw outside(load.address)
-            }
-            // SAFETY: `pointer` checked that `rest` bytes at `tail` are guest RAM.
-            memset(tail, 0, Int(rest))
-            ram.noteWrite(GuestPhysical(load.address), length: load.memorySizeBytes)
-        }
+        for load in plan.loads { try place(load, into: ram) }
         try write(deviceTree[...], at: plan.deviceTree, ram)
+    }
+
+    /// Writes one load and zeroes the rest of its memory.
+    static func place(_ load: BootPlan.Load, into ram: GuestRAM) throws {
+        try write(load.bytes, at: load.address, ram)
+        let rest = load.memorySizeBytes - UInt64(load.bytes.count)
+        guard let tail = ram.pointer(GuestPhysical(load.address + UInt64(load.bytes.count)), length: rest) else {
+            throw outside(load.address)
+        }
+        // SAFETY: `pointer` checked that `rest` bytes at `tail` are guest RAM.
+        memset(tail, 0, Int(rest))
+        ram.noteWrite(GuestPhysical(load.address), length: load.memorySizeBytes)
     }
 
     private static func write(_ bytes: ArraySlice<UInt8>, at address: UInt64, _ ram: GuestRAM) throws {

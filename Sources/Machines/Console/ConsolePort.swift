@@ -17,6 +17,15 @@ final class ConsolePort {
         device.inputWanted = { [weak port] in port?.inputWanted() }
     }
 
+    /// The device behind virtio-pci.
+    var function: PCIFunctionFactory {
+        { [device] ram in
+            let transport = VirtioPCI(device: device, ram: ram)
+            _ = try DeviceWorker(core: transport.core)
+            return transport
+        }
+    }
+
     /// The device behind virtio-mmio, on a thread of its own so that output is not copied on a vCPU.
     var slot: VirtioSlotFactory {
         { [device] ram, interrupt in

@@ -5,8 +5,8 @@ import Glibc
 
 /// Compares the process's CPU time with the clock, a period at a time.
 struct IdleWatch {
-    /// Between two looks, in timebase ticks of 100 ns.
-    static let periodTicks: UInt64 = 100_000_000
+    /// Between two looks.
+    static let periodSeconds: UInt64 = 10
     /// An idle guest still takes timer interrupts: up to 2 % of a processor.
     private static let busyNanoseconds: UInt64 = 200_000_000
     private var before = Self.processNanoseconds

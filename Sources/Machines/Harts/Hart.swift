@@ -7,7 +7,7 @@ import Bus
 import GuestMemory
 import Host
 
-/// How a hart enters the guest the first time.
+/// How a RISC-V hart enters the guest the first time.
 public struct HartEntry: Equatable, Sendable {
     public var pc: UInt64
     public var a0: UInt64
@@ -37,7 +37,7 @@ enum HartAction: Equatable {
     /// Sleeps until woken, as after WFI.
     case wait
     /// Sleeps until woken, then enters at an entry.
-    case waitThenEnter(HartEntry)
+    case waitThenEnter(VCPUStart)
     /// Sleeps until started.
     case stopped
 }
@@ -55,13 +55,19 @@ final class Hart: @unchecked Sendable {
     private var wish = Wish.park
     private var parked = false
     private var status = SBIHartStatus.stopped
-    private var entry: HartEntry?
-    private var restart: HartEntry?
+    private var entry: VCPUStart?
+    private var restart: VCPUStart?
     private var waiting = false
     private var woken = false
     private var thread: HostThread?
 
-    init(cpu: any VCPU) { self.cpu = cpu }
+    /// `cpu` where it is a RISC-V one: looked up once, since a cast costs.
+    let riscv: (any RISCVCPU)?
+
+    init(cpu: any VCPU) {
+        self.cpu = cpu
+        riscv = cpu as? any RISCVCPU
+    }
 
     /// Starts the thread; the hart is parked at first.
     func launch(_ supervisor: any HartSupervisor) throws {
@@ -73,8 +79,12 @@ final class Hart: @unchecked Sendable {
 
     /// Drives a bit of `mip` and wakes the hart from WFI.
     func setInterrupt(_ bit: Int, _ level: Bool) {
-        cpu.setInterrupt(bit, level)
-        guard level else { return }
+        riscv?.setInterrupt(bit, level)
+        if level { wake() }
+    }
+
+    /// Ends a wait, since what it waits for may have come.
+    func wake() {
         lock.withLock {
             woken = true
             if waiting { lock.broadcast() }
@@ -84,7 +94,7 @@ final class Hart: @unchecked Sendable {
     var state: SBIHartStatus { lock.withLock { status } }
 
     /// Starts a stopped hart; false when it is not stopped.
-    func start(_ entry: HartEntry) -> Bool {
+    func start(_ entry: VCPUStart) -> Bool {
         lock.withLock {
             guard status == .stopped else { return false }
             status = .startPending
@@ -127,8 +137,8 @@ final class Hart: @unchecked Sendable {
     /// The part of the hart outside the CPU.
     struct Saved: Equatable {
         var status: SBIHartStatus
-        var entry: HartEntry?
-        var restart: HartEntry?
+        var entry: VCPUStart?
+        var restart: VCPUStart?
     }
 
     var saved: Saved {
@@ -146,11 +156,11 @@ final class Hart: @unchecked Sendable {
 
     // MARK: The thread
 
-    private enum Step { case run(HartEntry?), end }
+    private enum Step { case run(VCPUStart?), end }
 
     private func serve() {
         while case .run(let entry) = nextStep() {
-            if let entry { enter(entry) }
+            if let entry { cpu.enter(entry) }
             let exit = cpu.run()
             switch exit {
             case .kicked: continue
@@ -171,11 +181,6 @@ final class Hart: @unchecked Sendable {
             }
         case .stopped: markStopped()
         }
-    }
-
-    private func enter(_ entry: HartEntry) {
-        cpu.reset(pc: GuestPhysical(entry.pc), a0: entry.a0, a1: entry.a1, privilege: entry.privilege)
-        if entry.a2 != 0 { cpu.setRegister(12, entry.a2) }
     }
 
     /// Waits until there is guest code to run, parking meanwhile if asked.

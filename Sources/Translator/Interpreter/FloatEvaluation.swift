@@ -40,6 +40,7 @@ enum FloatEvaluation {
     static func environment(_ rules: FloatRules, _ rounding: IR.Rounding) -> FloatEnvironment {
         var environment = switch rules {
         case .riscv: FloatEnvironment.riscv
+        case .x86: FloatEnvironment.x86SSE
         }
         environment.rounding = SoftFloat.Rounding(rawValue: rounding.rawValue) ?? .nearestEven
         return environment

@@ -5,8 +5,8 @@
 // the reservation and the sticky float flags of `guestMXCSR` (except the host's denormal-operand bit, which only real
 // hardware sets). Units may, but need not, have been through `DeadCode`.
 //
-// Absent: i128 and vector values, condition codes (the verifier's `execution` check reports them); exit requests,
-// which the engine looks at between units.
+// Absent: i128 and v256 values (the verifier's `execution` check reports them); exit requests, which the engine looks at
+// between units.
 
 import IR
 
@@ -19,7 +19,8 @@ public final class Interpreter {
     private let globalOffset: UnsafeMutablePointer<Int>
     private let globalType: UnsafeMutablePointer<ValueType>
     private let globalCount: Int
-    /// Results by operation index: integers sign-extended from their width, i1 as 0 or 1, floats zero-extended.
+    /// Results by operation index: integers sign-extended from their width, i1 as 0 or 1, floats zero-extended; of vectors
+    /// the lower halves.
     private let frame: ValueFrame
 
     /// An interpreter for units lifted by `front`.
@@ -61,6 +62,7 @@ public final class Interpreter {
         let instructions = UnsafePointer(unit.instructions)
         // SAFETY: operand ids are below `count` (verifier), so is everything stored; the frame outlives the run.
         let values = frame.values(capacity: count)
+        let highs = frame.highs
         var pc = unit.start
         var index = 0
         while index < count {
@@ -69,6 +71,14 @@ public final class Interpreter {
             // MARK: values
             case .dead: break
             case .constant: values[index] = Self.canonical(op.imm, op.type)
+            case .get where op.type == .v128:
+                let field = state + globalOffset[Int(op.imm)]
+                values[index] = field.load(as: Int64.self)
+                highs[index] = field.load(fromByteOffset: 8, as: UInt64.self)
+            case .set where op.type == .v128:
+                let field = state + globalOffset[Int(op.imm)]
+                field.storeBytes(of: values[Int(op.a)], as: Int64.self)
+                field.storeBytes(of: highs[Int(op.a)], toByteOffset: 8, as: UInt64.self)
             case .get: values[index] = read(Int(op.imm), state)
             case .set: write(Int(op.imm), values[Int(op.a)], state)
             case .instruction: pc = UInt64(bitPattern: op.imm)
@@ -102,7 +112,32 @@ public final class Interpreter {
             case .compare: values[index] = Self.holds(op.aux, values[Int(op.a)], values[Int(op.b)]) ? 1 : 0
             case .select: values[index] = values[Int(op.a)] != 0 ? values[Int(op.b)] : values[Int(op.c)]
 
+            case .deposit, .flagsOf, .testFlags, .flagsToBits, .bitsToFlags, .setCarry, .addWithCarry, .subtractWithBorrow,
+                 .rotateCarryLeft, .rotateCarryRight:
+                let b = op.b == .none ? 0 : values[Int(op.b)], c = op.c == .none ? 0 : values[Int(op.c)]
+                let operand = instructions[Int(op.opcode == .deposit ? op.b : op.a)].type
+                values[index] = Self.conditionCode(op, operand, values[Int(op.a)], b, c)
+
+            // MARK: vectors
+            case .vector:
+                if vector(op, index, values, highs, state) { return leave(.exception(Self.simdException), state, pc) }
+            case .vectorFromInteger:
+                values[index] = Int64(bitPattern: Self.zeroExtended(values[Int(op.a)], instructions[Int(op.a)].type))
+                highs[index] = 0
+            case .vectorToInteger: values[index] = Self.canonical(values[Int(op.a)], op.type)
+
             // MARK: memory
+            case .load where op.type == .v128:
+                let address = UInt64(bitPattern: values[Int(op.a)] &+ op.imm)
+                let access = memory.loadVector(address, MemoryFormat(rawValue: op.aux), state)
+                if access.exit != 0 { return leave(access.exit, state, pc) }
+                values[index] = Int64(bitPattern: access.value.low)
+                highs[index] = access.value.high
+            case .store where op.type == .v128:
+                let address = UInt64(bitPattern: values[Int(op.a)] &+ op.imm)
+                let value = Vector128(low: UInt64(bitPattern: values[Int(op.b)]), high: highs[Int(op.b)])
+                let exit = memory.storeVector(address, MemoryFormat(rawValue: op.aux), value, state)
+                if exit != 0 { return leave(exit, state, pc) }
             case .load:
                 let address = UInt64(bitPattern: values[Int(op.a)] &+ op.imm)
                 let access = memory.load(address, MemoryFormat(rawValue: op.aux), state)
@@ -142,6 +177,15 @@ public final class Interpreter {
             case .exitIf:
                 if Self.holds(op.aux, values[Int(op.a)], values[Int(op.b)]) {
                     return leave(.lookup, state, UInt64(bitPattern: op.imm))
+                }
+            case .exitIfFlags:
+                guard let condition = FlagCondition(rawValue: op.aux) else { preconditionFailure("exitIfFlags \(op.aux)") }
+                if FlagEvaluation.holds(condition, values[Int(op.a)]) {
+                    return leave(.lookup, state, UInt64(bitPattern: op.imm))
+                }
+            case .raiseIf:
+                if Self.holds(op.aux, values[Int(op.a)], values[Int(op.b)]) {
+                    return leave(UInt32(truncatingIfNeeded: op.imm), state, pc)
                 }
             case .jump: return leave(.lookup, state, UInt64(bitPattern: op.imm))
             case .jumpIndirect: return leave(.lookup, state, UInt64(bitPattern: values[Int(op.a)]))
@@ -191,7 +235,7 @@ public final class Interpreter {
     @inline(__always)
     private func read(_ global: Int, _ state: UnsafeMutableRawPointer) -> Int64 {
         let field = state + globalOffset[global], type = globalType[global]
-        if type == .i64 || type == .f64 { return field.load(as: Int64.self) }
+        if type == .i64 || type == .f64 || type == .flags { return field.load(as: Int64.self) }
         return switch type.bits {
         case 32: Self.canonical(Int64(field.load(as: Int32.self)), type)
         case 16: Int64(field.load(as: Int16.self))
@@ -202,12 +246,37 @@ public final class Interpreter {
     @inline(__always)
     private func write(_ global: Int, _ value: Int64, _ state: UnsafeMutableRawPointer) {
         let field = state + globalOffset[global], type = globalType[global]
-        if type == .i64 || type == .f64 { return field.storeBytes(of: value, as: Int64.self) }
+        if type == .i64 || type == .f64 || type == .flags { return field.storeBytes(of: value, as: Int64.self) }
         switch type.bits {
         case 32: field.storeBytes(of: Int32(truncatingIfNeeded: value), as: Int32.self)
         case 16: field.storeBytes(of: Int16(truncatingIfNeeded: value), as: Int16.self)
         default: field.storeBytes(of: Int8(truncatingIfNeeded: value), as: Int8.self)
         }
+    }
+
+    // MARK: vectors
+
+    /// Number of the exception an unmasked SIMD floating point exception raises (x86 #XM).
+    private static let simdException = 19
+
+    /// Evaluates a vector operation; true when it faults.
+    @inline(never)
+    private func vector(_ op: Instruction, _ index: Int, _ values: UnsafeMutablePointer<Int64>,
+                        _ highs: UnsafeMutablePointer<UInt64>, _ state: UnsafeMutableRawPointer) -> Bool {
+        guard let operation = VectorOperation(rawValue: UInt16(truncatingIfNeeded: op.imm)) else {
+            preconditionFailure("unknown vector operation \(op.imm)")
+        }
+        func operand(_ id: ValueID) -> Vector128 {
+            id == .none ? Vector128() : Vector128(low: UInt64(bitPattern: values[Int(id)]), high: highs[Int(id)])
+        }
+        let before = state.load(fromByteOffset: StateLayout.guestMXCSR, as: UInt32.self)
+        var mxcsr = before, faults = false
+        let result = VectorEvaluation.evaluate(operation, op.aux, operand(op.a), operand(op.b), operand(op.c),
+                                               mxcsr: &mxcsr, faults: &faults)
+        if mxcsr != before { state.storeBytes(of: mxcsr, toByteOffset: StateLayout.guestMXCSR, as: UInt32.self) }
+        values[index] = Self.canonical(Int64(bitPattern: result.low), op.type)
+        highs[index] = result.high
+        return faults
     }
 
     // MARK: floating point
@@ -234,15 +303,22 @@ public final class Interpreter {
 /// The values of the running unit: raw memory that grows with the largest unit seen.
 private final class ValueFrame {
     private var pointer: UnsafeMutablePointer<Int64>
+    /// The upper halves of vectors.
+    private(set) var highs: UnsafeMutablePointer<UInt64>
     private var capacity: Int
 
     init(capacity: Int) {
         self.capacity = capacity
         pointer = .allocate(capacity: capacity)
         pointer.initialize(repeating: 0, count: capacity)
+        highs = .allocate(capacity: capacity)
+        highs.initialize(repeating: 0, count: capacity)
     }
 
-    deinit { pointer.deallocate() }
+    deinit {
+        pointer.deallocate()
+        highs.deallocate()
+    }
 
     @inline(__always)
     func values(capacity needed: Int) -> UnsafeMutablePointer<Int64> {
@@ -253,8 +329,11 @@ private final class ValueFrame {
     @inline(never)
     private func grow(_ needed: Int) {
         pointer.deallocate()
+        highs.deallocate()
         capacity = max(needed, capacity * 2)
         pointer = .allocate(capacity: capacity)
         pointer.initialize(repeating: 0, count: capacity)
+        highs = .allocate(capacity: capacity)
+        highs.initialize(repeating: 0, count: capacity)
     }
 }

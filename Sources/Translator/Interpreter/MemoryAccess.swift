@@ -2,8 +2,8 @@
 // a soft TLB miss (machines). Faults come back as exit kinds; nothing traps.
 //
 // Plain accesses of up to 8 bytes are single host accesses, so aligned ones are atomic and ordered as on the host
-// (TSO on x86-64). Atomics are the host's. They and reservations always demand natural alignment, as in generated
-// code; plain accesses only if the format says so.
+// (TSO on x86-64). Atomics are the host's. Reservations always demand natural alignment, as in generated code; other accesses only
+// if the format says so.
 
 import CHost
 import IR
@@ -16,7 +16,7 @@ public enum InterpreterMemory: Sendable {
     case identity
     /// Functions with the shape and duties of the slow paths of generated code: (state, address, size in bytes,
     /// value). `load` returns the zero-extended value, `store` stores the low bytes, `pointer` returns a host pointer
-    /// for an atomic access. On a fault they set `StateLayout.helperExit`, `exitAddress` and `exitAccess`.
+    /// for an atomic access. The value of a 16-byte access is at `StateLayout.vectorScratch` instead. On a fault they set `StateLayout.helperExit`, `exitAddress` and `exitAccess`.
     case callbacks(load: HelperFunction, store: HelperFunction, pointer: HelperFunction)
 }
 
@@ -91,6 +91,47 @@ struct MemoryAccess {
         return requestedExit(state)
     }
 
+    // MARK: vectors
+
+    /// 4 or 8 bytes with zeros above, or 16.
+    @inline(never)
+    func loadVector(_ address: UInt64, _ format: MemoryFormat,
+                    _ state: UnsafeMutableRawPointer) -> (value: Vector128, exit: UInt32) {
+        guard format.sizeLog2 == 4 else {
+            let access = load(address, format, state)
+            return (Vector128(low: UInt64(bitPattern: access.value), high: 0), access.exit)
+        }
+        if format.requiresAlignment && address & 15 != 0 { return (Vector128(), misaligned(address, Access.read, state)) }
+        var value = Vector128()
+        if identity {
+            let missing = withUnsafeMutableBytes(of: &value) {
+                guise_copy_in($0.baseAddress, UnsafeRawPointer(bitPattern: UInt(address)), 16)
+            }
+            return (value, missing == 0 ? 0 : fault(Access.read, state))
+        }
+        clearExit(state)
+        _ = slowLoad(state, address, 16, 0)
+        value.low = state.load(fromByteOffset: StateLayout.vectorScratch, as: UInt64.self)
+        value.high = state.load(fromByteOffset: StateLayout.vectorScratch + 8, as: UInt64.self)
+        return (value, requestedExit(state))
+    }
+
+    /// The low 4 or 8, or all 16 bytes; nothing is stored when any of them cannot be.
+    @inline(never)
+    func storeVector(_ address: UInt64, _ format: MemoryFormat, _ value: Vector128,
+                     _ state: UnsafeMutableRawPointer) -> UInt32 {
+        guard format.sizeLog2 == 4 else { return store(address, format, Int64(bitPattern: value.low), state) }
+        if format.requiresAlignment && address & 15 != 0 { return misaligned(address, Access.write, state) }
+        if identity {
+            return guise_store16(address, value.low, value.high) == 0 ? 0 : fault(Access.write, state)
+        }
+        clearExit(state)
+        state.storeBytes(of: value.low, toByteOffset: StateLayout.vectorScratch, as: UInt64.self)
+        state.storeBytes(of: value.high, toByteOffset: StateLayout.vectorScratch + 8, as: UInt64.self)
+        _ = slowStore(state, address, 16, value.low)
+        return requestedExit(state)
+    }
+
     func fence(_ kind: FenceKind) {
         if kind.contains(.storeLoad) { atomicMemoryFence(ordering: .sequentiallyConsistent) }
     }
@@ -103,7 +144,8 @@ struct MemoryAccess {
                 _ state: UnsafeMutableRawPointer) -> Result {
         let format = MemoryFormat(rawValue: op.aux)
         let access = op.opcode == .loadReserved ? Access.read : Access.write
-        if address & UInt64(format.sizeBytes &- 1) != 0 {
+        let isReservation = op.opcode == .loadReserved || op.opcode == .storeConditional
+        if isReservation || format.requiresAlignment, address & UInt64(format.sizeBytes &- 1) != 0 {
             return Result(value: 0, exit: misaligned(address, access, state))
         }
         var host = address

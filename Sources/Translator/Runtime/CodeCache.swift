@@ -234,8 +234,9 @@ final class CodeCache: @unchecked Sendable {
         return UnitIndex(low - 1)
     }
 
-    /// Guest address of the instruction whose code contains host address `address`. Safe in a signal handler.
-    func guestPC(at address: UInt64) -> UInt64? {
+    /// Guest address of the instruction whose code contains host address `address`, and whether the guest's condition
+    /// codes are in the host's flags register there. Safe in a signal handler.
+    func guestPosition(at address: UInt64) -> (pc: UInt64, flagsInHost: Bool)? {
         let index = unit(at: address)
         guard index != .noUnit else { return nil }
         let record = units + Int(index)
@@ -249,6 +250,9 @@ final class CodeCache: @unchecked Sendable {
             if packed >> 12 > offset { break }
             found = packed & 0xFFF
         }
-        return record.pointee.start &+ UInt64(found) * 2
+        return (record.pointee.start &+ UInt64(found & 0x7FF), found & 0x800 != 0)
     }
+
+    /// The guest address alone.
+    func guestPC(at address: UInt64) -> UInt64? { guestPosition(at: address)?.pc }
 }

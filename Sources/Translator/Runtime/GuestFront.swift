@@ -11,6 +11,8 @@ public typealias HelperFunction = @convention(c) (UnsafeMutableRawPointer, UInt6
 public enum FloatRules: Sendable {
     /// Every NaN result is the canonical NaN; conversions saturate, NaN converts to the maximum.
     case riscv
+    /// The first NaN operand wins, the default NaN is negative; conversions yield the integer indefinite.
+    case x86
 }
 
 /// What a lift ended with.

@@ -17,6 +17,8 @@ public enum StateLayout {
     // MARK: guest registers (the front's globals)
     /// First byte for integer globals; 31 × 8 bytes.
     public static let integerGlobals = 8
+    /// UInt64: where a front with condition codes keeps its global of type `flags`.
+    public static let statusFlags = integerGlobals + 16 * 8
     /// First byte for floating point globals; 32 × 8 bytes.
     public static let floatGlobals = 256
 
@@ -60,6 +62,15 @@ public enum StateLayout {
     /// the sticky bits of `guestMXCSR`. The bits above belong to the front.
     public static let floatStatus = 768
 
+    /// UInt32; non-zero asks the engine to execute the next instruction in a unit of its own.
+    public static let stepRequest = 772
+    /// 8 × 16 bytes: spill slots of vectors.
+    public static let vectorSpill = 784
+    public static let vectorSpillCount = 8
+    /// 16 bytes: the value of a 16-byte access that takes the slow path, from it or to it. Also three 16-byte operands and
+    /// the operation word of an out-of-line vector operation, the result in place of the first.
+    public static let vectorScratch = 912
+
     // MARK: front
     /// Space the front lays out itself (control registers, …).
     public static let front = 1024
@@ -72,6 +83,9 @@ public enum StateLayout {
     /// Jump cache: `jumpCacheCount` × (tag: UInt64, host code: UInt64), indexed by guest address bits 1….
     public static let jumpCache = 8192
     public static let jumpCacheCount = 4096
+    /// What the tag of an empty slot holds: nothing that an address of that slot can be, whatever the salt (which leaves the
+    /// low bits alone).
+    @inline(__always) public static func emptyJumpTag(_ slot: Int) -> UInt64 { slot == jumpCache ? .max : 0 }
     /// Offset of the jump cache entry of a guest address.
     @inline(__always) public static func jumpCacheSlot(_ address: UInt64) -> Int {
         jumpCache + Int(address & UInt64((jumpCacheCount - 1) * 2)) * 8
@@ -84,27 +98,55 @@ public enum StateLayout {
     public static let size = tlb + tlbModes * tlbCount * tlbEntrySize
 }
 
+extension StateLayout {
+    /// Stores condition codes found in the host's flags register. Async-signal-safe.
+    @inline(__always)
+    public static func storeStatusFlags(_ state: UnsafeMutableRawPointer, eflags: UInt64) {
+        let packed = (eflags & 0xD5 | 2) << 8 | eflags >> 11 & 1
+        state.storeBytes(of: packed, toByteOffset: statusFlags, as: UInt64.self)
+    }
+}
+
 /// Why generated code (or a helper) handed control back to the engine.
-public enum ExitKind: UInt32, Sendable {
-    case none
+public struct ExitKind: RawRepresentable, Equatable, Sendable {
+    /// The number stored at `StateLayout.exitKind`.
+    public let rawValue: UInt32
+    /// Nil for numbers that mean nothing.
+    @inlinable public init?(rawValue: UInt32) {
+        guard rawValue <= ExitKind.codeChanged.rawValue || rawValue >= 64 && rawValue < 96 else { return nil }
+        self.rawValue = rawValue
+    }
+    @usableFromInline init(_ rawValue: UInt32) { self.rawValue = rawValue }
+
+    /// Nothing has asked to leave.
+    public static let none = ExitKind(0)
     /// The unit for `pc` must be found (or made) and entered; also used after a helper changed `pc` or the mode.
-    case lookup
+    public static let lookup = ExitKind(1)
     /// As lookup, and the link `exitLink` can be patched to it.
-    case link
+    public static let link = ExitKind(2)
     /// `pc` is the address of the system call instruction.
-    case systemCall
-    case breakpoint
-    case illegalInstruction
+    public static let systemCall = ExitKind(3)
+    /// `pc` is the address of the breakpoint instruction.
+    public static let breakpoint = ExitKind(4)
+    /// `pc` is the address of an instruction that does not exist in this mode.
+    public static let illegalInstruction = ExitKind(5)
     /// `exitAddress`, `exitAccess`.
-    case memoryFault
+    public static let memoryFault = ExitKind(6)
     /// A misaligned access that must fault; `exitAddress`, `exitAccess`.
-    case misaligned
+    public static let misaligned = ExitKind(7)
     /// An instruction cache flush was executed; `pc` is the next instruction.
-    case instructionFence
+    public static let instructionFence = ExitKind(8)
     /// Wait for interrupt; `pc` is the next instruction.
-    case wait
+    public static let wait = ExitKind(9)
     /// The front raises its own exception; meaning in `exitAddress`.
-    case frontException
+    public static let frontException = ExitKind(10)
     /// Never stored by generated code: the engine reports that `exitRequest` was seen.
-    case interrupted
+    public static let interrupted = ExitKind(11)
+    /// A unit that checks its guest bytes found others; `pc` is its start.
+    public static let codeChanged = ExitKind(12)
+    /// The current instruction raises the guest architecture's exception of that number (0…31), with error code 0 where
+    /// it has one (x86: the vector).
+    @inlinable public static func exception(_ vector: Int) -> ExitKind { ExitKind(64 + UInt32(vector & 31)) }
+    /// The number of an `exception`.
+    @inlinable public var exceptionVector: Int? { rawValue >= 64 ? Int(rawValue) - 64 : nil }
 }

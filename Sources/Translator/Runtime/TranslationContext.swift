@@ -37,7 +37,7 @@ public struct PendingExit {
     var link: UInt32
     /// When the link existed: after a flush its number may belong to another.
     var epoch: UInt32
-    /// Left in another way.
+    /// Not left by a link.
     public static var none: PendingExit { PendingExit(link: .max, epoch: 0) }
     /// Whether the code was not left by a link.
     @inline(__always) public var isNone: Bool { link == .max }
@@ -60,9 +60,11 @@ public final class TranslationContext {
     private let unit = Unit()
     private let builder: Builder
     private let generator: CodeGenerator
-    /// The chunk in use, the epoch it was taken in, and what is free of it.
+    /// Set while this thread alone may be inside.
+    var isExclusive = false
+    /// The chunk in use, how many flushes there had been when it was taken, and what is free of it.
     private var chunk = -1
-    private var chunkEpoch: UInt32 = 0
+    private var chunkFlushes: UInt32 = 0
     private var position = 0
     private var chunkEnd = 0
     /// End of the chunk's pages that are known to be present.
@@ -123,16 +125,18 @@ public final class TranslationContext {
     ///   - code: the guest bytes.
     ///   - seen: the epoch in which `context` was obtained.
     ///   - second: for an instruction that straddles two pages of a machine.
+    ///   - isChecked: the unit compares its guest bytes with those it was made from whenever it is entered, and leaves with
+    ///     `codeChanged` when they differ; it ends with its first write to memory. Programs only.
     ///   - link: the link that led here, `.max` for none; it is patched to the unit, unless it is of another epoch.
     public func unit(start: UInt64, mode: UInt32, context: UInt32, page: UInt64, code: GuestCode, limit: Int,
-                     seen: UInt32, second: SecondPage?, link: PendingExit = .none)
+                     seen: UInt32, second: SecondPage?, link: PendingExit = .none, isChecked: Bool = false)
         throws(TranslationFailure) -> UnitIndex {
         // Code under way counts as running code: a flush must not give its chunk to others meanwhile.
         guard arrive(seen: seen) else { throw .flushed }
         let began = runtime.options.statistics ? Self.nowNanoseconds() : 0
         defer { if runtime.options.statistics { nanoseconds &+= Self.nowNanoseconds() &- began &- Self.clockNanoseconds } }
         do throws(TranslationFailure) {
-            return try translate(start, mode, context, page, code, limit, seen, second, link)
+            return try translate(start, mode, context, page, code, limit, seen, second, link, isChecked)
         } catch {
             depart()
             throw error
@@ -141,7 +145,7 @@ public final class TranslationContext {
 
     private func translate(_ start: UInt64, _ mode: UInt32, _ context: UInt32, _ page: UInt64, _ code: GuestCode,
                            _ limit: Int, _ seen: UInt32, _ second: SecondPage?,
-                           _ link: PendingExit) throws(TranslationFailure) -> UnitIndex {
+                           _ link: PendingExit, _ isChecked: Bool) throws(TranslationFailure) -> UnitIndex {
         var limit = min(limit, runtime.options.unitLimit)
         let cache = runtime.cache
         let toBoundary = 0x1000 - Int(start & 0xFFF)
@@ -158,6 +162,7 @@ public final class TranslationContext {
                 limit = 1
                 continue
             }
+            if isChecked { liftChecked(start, mode, code, available, limit) }
             assert(Verifier.problems(in: unit, globals: runtime.front.globals,
                                      helperCount: runtime.front.helpers.count).isEmpty)
             DeadCode.eliminate(unit, globalCount: generator.globalCount, pinned: generator.globalIsPinned)
@@ -206,11 +211,47 @@ public final class TranslationContext {
         return made
     }
 
+    /// Lifts again what has just been lifted, up to its first write to memory, behind a comparison of its guest bytes.
+    private func liftChecked(_ start: UInt64, _ mode: UInt32, _ code: GuestCode, _ available: Int,
+                             _ longest: Int) {
+        var limit = 0
+        search: for index in 0..<unit.count {
+            switch unit.instructions[index].opcode {
+            case .instruction: limit += 1
+            case .store, .storeConditional, .atomic, .compareExchange, .call: break search
+            default: break
+            }
+        }
+        limit = min(limit, longest)
+        let rounding = runtime.front.rounding(mode: mode)
+        builder.begin(start: start, mode: mode, rounding: rounding)
+        _ = runtime.front.lift(builder, start: start, mode: mode, code: code.bytes, available: available, limit: limit)
+        let length = unit.byteLength
+        builder.begin(start: start, mode: mode, rounding: rounding)
+        builder.instruction(start)
+        var offset = 0
+        while offset < length {
+            let size = length - offset >= 8 ? 3 : length - offset >= 4 ? 2 : length - offset >= 2 ? 1 : 0
+            let (type, expected): (ValueType, Int64) = switch size {
+            case 3: (.i64, code.bytes.loadUnaligned(fromByteOffset: offset, as: Int64.self))
+            case 2: (.i32, Int64(code.bytes.loadUnaligned(fromByteOffset: offset, as: Int32.self)))
+            case 1: (.i16, Int64(code.bytes.loadUnaligned(fromByteOffset: offset, as: Int16.self)))
+            default: (.i8, Int64(code.bytes.load(fromByteOffset: offset, as: Int8.self)))
+            }
+            let found = builder.load(builder.constant(Int64(bitPattern: start)), Int64(offset),
+                                     MemoryFormat(sizeLog2: size), type)
+            builder.raiseIf(.notEqual, found, builder.constant(expected, type),
+                            code: UInt8(ExitKind.codeChanged.rawValue))
+            offset += 1 << size
+        }
+        _ = runtime.front.lift(builder, start: start, mode: mode, code: code.bytes, available: available, limit: limit)
+    }
+
     /// Sees to `room` bytes of code in the thread's chunk and to the records that may be needed; throws when the cache
     /// had to be flushed.
     @inline(__always)
     private func makeRoom(_ room: Int, _ seen: UInt32) throws(TranslationFailure) {
-        if chunkEpoch == seen && chunk >= 0 && position + room <= chunkEnd
+        if chunkFlushes == guise_load32(runtime.flushes) && chunk >= 0 && position + room <= chunkEnd
             && nextUnit < (chunk + 1) * CodeCache.unitsPerChunk
             && nextLink + unit.count <= (chunk + 1) * CodeCache.linksPerChunk {
             if position + room > filledEnd && filledEnd < chunkEnd {
@@ -224,7 +265,7 @@ public final class TranslationContext {
             throw .flushed
         }
         chunk = fresh
-        chunkEpoch = seen
+        chunkFlushes = guise_load32(runtime.flushes)
         position = runtime.cache.offset(ofChunk: fresh)
         chunkEnd = position + CodeCache.chunkSize
         filledEnd = chunkEnd
@@ -289,7 +330,7 @@ public final class TranslationContext {
     @inline(__always)
     public func arrive(seen: UInt32) -> Bool {
         guise_exchange32(member.inside, 1)
-        if guise_load32(runtime.epoch) == seen && seen & 1 == 0 { return true }
+        if guise_load32(runtime.epoch) == seen && (seen & 1 == 0 || isExclusive) { return true }
         depart()
         while !runtime.mayEnter() { sched_yield() }
         return false

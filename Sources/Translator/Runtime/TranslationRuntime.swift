@@ -59,8 +59,10 @@ public final class TranslationRuntime: @unchecked Sendable {
     /// Called during a flush, while no thread runs generated code; set once before the first vCPU runs.
     public var flushed: (() -> Void)?
     /// Raised at the start of every flush and at its end, so that it is odd while one is under way: then nobody goes inside.
-    /// What was found in another epoch must be looked up again.
+    /// What was found in another epoch must be looked up again. An exclusive access counts as a flush here.
     let epoch: UnsafeMutablePointer<UInt32>
+    /// How often the cache has been emptied: chunks taken before belong to nobody.
+    let flushes: UnsafeMutablePointer<UInt32>
     private var flushing = false
     private var forkCopy: UnsafeMutablePointer<UInt8>?
     /// The IR of each unit when interpreting, by unit index; retained.
@@ -95,6 +97,8 @@ public final class TranslationRuntime: @unchecked Sendable {
         cache.reserveStart(thunks.end - cache.writable)
         lock = .allocate(capacity: 1)
         pthread_mutex_init(lock, nil)
+        flushes = .allocate(capacity: 1)
+        flushes.initialize(to: 0)
         epoch = .allocate(capacity: 16)
         epoch.initialize(repeating: 0, count: 16)
     }
@@ -107,6 +111,7 @@ public final class TranslationRuntime: @unchecked Sendable {
         pthread_mutex_destroy(lock)
         lock.deallocate()
         epoch.deallocate()
+        flushes.deallocate()
     }
 
     // MARK: membership
@@ -116,6 +121,11 @@ public final class TranslationRuntime: @unchecked Sendable {
 
     /// Guest address of the instruction a host address belongs to. Safe in a signal handler.
     public func guestPC(hostAddress: UInt64) -> UInt64? { cache.guestPC(at: hostAddress) }
+    /// The same, and whether the guest's condition codes are in the host's flags register there; then the handler stores
+    /// them with `StateLayout.storeStatusFlags`.
+    public func guestPosition(hostAddress: UInt64) -> (pc: UInt64, flagsInHost: Bool)? {
+        cache.guestPosition(at: hostAddress)
+    }
 
     /// Where a fault handler sends a thread whose state fields it has filled in.
     public var faultExitAddress: UInt64 {
@@ -176,7 +186,7 @@ public final class TranslationRuntime: @unchecked Sendable {
         slot.storeBytes(of: UInt64(UInt(bitPattern: entry(unit))), toByteOffset: 8, as: UInt64.self)
         guise_store64(slot, start ^ salt)
         // Whoever drops a unit marks it first and empties the slots then: one of the two stores comes last.
-        if guise_load32(Self.deadField(record)) != 0 { guise_store64(slot, UInt64.max) }
+        if guise_load32(Self.deadField(record)) != 0 { guise_store64(slot, StateLayout.emptyJumpTag(slot - state)) }
     }
 
     @inline(__always) private static func deadField(_ record: UnsafeMutablePointer<UnitRecord>) -> UnsafeMutableRawPointer {
@@ -313,6 +323,60 @@ public final class TranslationRuntime: @unchecked Sendable {
         }
     }
 
+    /// Drops the units of a machine's page that overlap the bytes first…last of it.
+    /// - Parameter left: called with offset and length of each unit that stays.
+    public func invalidate(page: UInt64, first: UInt64, last: UInt64, left: (UInt64, UInt64) -> Void) {
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        // The second parts of straddling instructions lie at the page's beginning.
+        if first < 16, !straddlers.isEmpty { dropStraddlers(page) }
+        var index = pages[page]
+        var living = UnitIndex.noUnit
+        while index != .noUnit {
+            let record = cache.units + Int(index)
+            let next = record.pointee.pageNext
+            let offset = record.pointee.start & 0xFFF, length = UInt64(max(1, record.pointee.guestByteLength))
+            if record.pointee.dead == 0 {
+                if offset <= last && first < offset + length {
+                    drop(index)
+                } else {
+                    record.pointee.pageNext = living
+                    living = index
+                    left(offset, length)
+                }
+            }
+            index = next
+        }
+        if straddlers[page] != nil { left(0, 16) }
+        if pages[page] != living { _ = pages.exchange(page, living) }
+    }
+
+    /// Drops the units of a machine's page whose guest bytes have changed.
+    /// - Parameter hash: returns the current hash of a byte range, given by address and length; nil drops the unit.
+    public func verify(page: UInt64, _ hash: (UInt64, Int) -> UInt64?) {
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        if !straddlers.isEmpty { dropStraddlers(page) }
+        var index = pages[page]
+        while index != .noUnit {
+            let record = cache.units[Int(index)]
+            if record.dead == 0, hash(record.start, Int(record.guestByteLength)) != record.contentHash { drop(index) }
+            index = record.pageNext
+        }
+    }
+
+    /// What the unit was made from whose code contains a host address: guest address, bytes, page identity.
+    public func origin(ofCodeAt hostAddress: UInt64) -> (start: UInt64, length: UInt64, context: UInt32)? {
+        let unit = cache.unit(at: hostAddress)
+        return unit == .noUnit ? nil : origin(of: unit)
+    }
+
+    /// What a unit was made from: guest address, bytes, page identity.
+    public func origin(of unit: UnitIndex) -> (start: UInt64, length: UInt64, context: UInt32) {
+        let record = cache.units[Int(unit)]
+        return (record.start, UInt64(max(1, record.guestByteLength)), record.context)
+    }
+
     private func dropStraddlers(_ page: UInt64) {
         if let units = straddlers.removeValue(forKey: page) { for unit in units { drop(unit) } }
     }
@@ -323,6 +387,15 @@ public final class TranslationRuntime: @unchecked Sendable {
             drop(head)
             head = cache.units[Int(head)].pageNext
         }
+    }
+
+    /// Whether the unit whose code contains a host address was made from guest bytes on a page. Safe in a signal handler.
+    public func isUnit(at hostAddress: UInt64, onPage page: UInt64) -> Bool {
+        let unit = cache.unit(at: hostAddress)
+        guard unit != .noUnit else { return false }
+        let record = cache.units[Int(unit)]
+        let last = record.start &+ UInt64(max(1, record.guestByteLength)) &- 1
+        return record.start >> 12 <= page && page <= last >> 12
     }
 
     /// Units published under a page: whether there are any.
@@ -339,7 +412,7 @@ public final class TranslationRuntime: @unchecked Sendable {
         unlinkIncoming(index)
         table.remove(index)
         let slot = StateLayout.jumpCacheSlot(record.pointee.start)
-        for member in members { guise_store64(member.state + slot, UInt64.max) }
+        for member in members { guise_store64(member.state + slot, StateLayout.emptyJumpTag(slot)) }
     }
 
     /// Drops the units whose guest bytes no longer hash to what was translated (programs; an instruction fence).
@@ -406,13 +479,47 @@ public final class TranslationRuntime: @unchecked Sendable {
         straddlers.removeAll()
         flushed?()
         cache.takeBack(releasing: releasing)
+        guise_store32(flushes, flushes.pointee &+ 1)
         for member in members { Self.clearJumpCache(member.state) }
         guise_store32(epoch, epoch.pointee &+ 1)
         flushing = false
         pthread_mutex_unlock(lock)
     }
 
-    /// False while a flush is under way; nobody may go in.
+    /// Runs `body` while no other thread is inside. The caller is outside; the body may go in with the epoch it is given,
+    /// but must not translate.
+    /// - Returns: nil, without having run it, when there has been a flush since `seen` was read.
+    public func exclusively<Result>(by caller: TranslationContext, seen: UInt32, _ body: (UInt32) -> Result) -> Result? {
+        while true {
+            pthread_mutex_lock(lock)
+            if !flushing { break }
+            pthread_mutex_unlock(lock)
+            sched_yield()
+        }
+        guard epoch.pointee == seen else {
+            pthread_mutex_unlock(lock)
+            return nil
+        }
+        flushing = true
+        // Odd, so that nobody comes in but the caller; the translations stay.
+        guise_store32(epoch, epoch.pointee &+ 1)
+        let others = members.filter { $0 !== caller.member }
+        for other in others { guise_store32(other.state + StateLayout.exitRequest, 1) }
+        pthread_mutex_unlock(lock)
+        for other in others {
+            while guise_load32(other.inside) != 0 { sched_yield() }
+        }
+        caller.isExclusive = true
+        let result = body(seen &+ 1)
+        caller.isExclusive = false
+        pthread_mutex_lock(lock)
+        guise_store32(epoch, epoch.pointee &+ 1)
+        flushing = false
+        pthread_mutex_unlock(lock)
+        return result
+    }
+
+    /// False while a flush or an exclusive access is under way; nobody else may go in.
     func mayEnter() -> Bool {
         pthread_mutex_lock(lock)
         defer { pthread_mutex_unlock(lock) }
@@ -421,7 +528,9 @@ public final class TranslationRuntime: @unchecked Sendable {
 
     /// Empties a vCPU's jump cache.
     public static func clearJumpCache(_ state: UnsafeMutableRawPointer) {
-        memset(state + StateLayout.jumpCache, 0xFF, StateLayout.jumpCacheCount * 16)
+        memset(state + StateLayout.jumpCache, 0, StateLayout.jumpCacheCount * 16)
+        let first = StateLayout.jumpCache
+        state.storeBytes(of: StateLayout.emptyJumpTag(first), toByteOffset: first, as: UInt64.self)
     }
 
     /// Writes the used part of the cache to `path`, and one line per living unit (cache offset, length, guest address,

@@ -17,7 +17,7 @@ extension CodeGenerator {
         if place.kind == ValuePlace.Kind.register {
             releaseRegister(value)
         } else if place.kind == ValuePlace.Kind.spill {
-            freeSpills |= 1 &<< UInt32(place.location)
+            freeSpill(value, place.location)
         }
         values[Int(value)].kind = ValuePlace.Kind.none
     }
@@ -25,13 +25,22 @@ extension CodeGenerator {
     /// Takes a value out of its temporary, keeping nothing but a spill slot's freedom.
     func releaseRegister(_ value: ValueID) {
         let place = values[Int(value)]
-        if unit.instructions[Int(value)].type.isFloat {
+        if unit.instructions[Int(value)].type.inVectorRegister {
             floatOwner[Int(place.location)] = .none
         } else {
             owner[Int(place.location)] = .none
         }
-        if place.backup == ValuePlace.Kind.spill { freeSpills |= 1 &<< UInt32(place.backupLocation) }
+        if place.backup == ValuePlace.Kind.spill { freeSpill(value, place.backupLocation) }
         values[Int(value)].backup = ValuePlace.Kind.none
+    }
+
+    /// Vectors have spill slots of their own, which are wider.
+    @inline(__always) private func freeSpill(_ value: ValueID, _ slot: UInt8) {
+        if unit.instructions[Int(value)].type == .v128 {
+            freeVectorSpills |= 1 << UInt32(slot)
+        } else {
+            freeSpills |= 1 << UInt32(slot)
+        }
     }
 
     /// True when the operation being emitted is the last user of the value's register.
@@ -48,7 +57,7 @@ extension CodeGenerator {
         values[index].kind = ValuePlace.Kind.register
         values[index].location = register
         values[index].backup = ValuePlace.Kind.none
-        if unit.instructions[index].type.isFloat {
+        if unit.instructions[index].type.inVectorRegister {
             floatOwner[Int(register)] = ValueID(index)
         } else {
             owner[Int(register)] = ValueID(index)
@@ -75,6 +84,8 @@ extension CodeGenerator {
             let instruction = unit.instructions[next]
             switch instruction.opcode {
             case .dead, .constant: break
+            case .flagsOf where next == emittedFlags: break
+            case .set where instruction.type == .flags: break
             case .truncate, .zeroExtend:
                 guard instruction.a == value, unit.uses[Int(value)] == 1,
                       instruction.opcode == .truncate || unit.instructions[Int(value)].type == .i1 else { return -1 }
@@ -83,7 +94,7 @@ extension CodeGenerator {
                 guard instruction.a == value else { return -1 }
                 let global = Int(instruction.imm)
                 guard pin[global] != Self.noRegister,
-                      globalIsFloat[global] == unit.instructions[index].type.isFloat else { return -1 }
+                      globalIsFloat[global] == unit.instructions[index].type.inVectorRegister else { return -1 }
                 let old = globalValue[global]
                 if old != .none {
                     let operation = unit.instructions[index]
@@ -145,7 +156,7 @@ extension CodeGenerator {
         if pin[global] != Self.noRegister {
             asm.vmovaps(register, pin[global])
         } else {
-            asm.floatLoad(register, .state(Int(globalOffset[global])), double: true)
+            asm.vectorLoad(register, .state(Int(globalOffset[global])), size: globalIsVector[global] ? 16 : 8)
         }
     }
 
@@ -208,7 +219,31 @@ extension CodeGenerator {
         values[Int(value)].location = UInt8(slot)
     }
 
-    private func allocateSpill() -> Int {
+    private func allocateVectorSpill() -> Int {
+        guard freeVectorSpills != 0 else {
+            failed = true
+            return 0
+        }
+        let slot = freeVectorSpills.trailingZeroBitCount
+        freeVectorSpills &= freeVectorSpills - 1
+        return slot
+    }
+
+    /// Puts a value in a vector register into a spill slot of its width.
+    private func spillFloat(_ value: ValueID, from register: UInt8) {
+        let slot: Int
+        if unit.instructions[Int(value)].type == .v128 {
+            slot = allocateVectorSpill()
+            asm.vectorStore(.state(StateLayout.vectorSpill + 16 * slot), register, size: 16)
+        } else {
+            slot = allocateSpill()
+            asm.floatStore(.state(StateLayout.spill + 8 * slot), register, double: true)
+        }
+        values[Int(value)].kind = ValuePlace.Kind.spill
+        values[Int(value)].location = UInt8(slot)
+    }
+
+    func allocateSpill() -> Int {
         guard freeSpills != 0 else {
             failed = true
             return 0
@@ -273,10 +308,7 @@ extension CodeGenerator {
             values[Int(value)].backup = ValuePlace.Kind.none
             return
         }
-        let slot = allocateSpill()
-        asm.floatStore(.state(StateLayout.spill + 8 * slot), register, double: true)
-        values[Int(value)].kind = ValuePlace.Kind.spill
-        values[Int(value)].location = UInt8(slot)
+        spillFloat(value, from: register)
     }
 
     // MARK: operands
@@ -377,10 +409,13 @@ extension CodeGenerator {
             let scratch = allocate()
             asm.movImmediate(scratch, unit.instructions[root].imm)
             asm.vmovFromGPR(register, scratch, wide: true)
-        case ValuePlace.Kind.home:
-            asm.floatLoad(register, .state(Int(globalOffset[Int(place.location)])), double: true)
+        case ValuePlace.Kind.home: loadFloatHome(register, Int(place.location))
         case ValuePlace.Kind.spill:
-            asm.floatLoad(register, .state(StateLayout.spill + 8 * Int(place.location)), double: true)
+            if unit.instructions[root].type == .v128 {
+                asm.vectorLoad(register, .state(StateLayout.vectorSpill + 16 * Int(place.location)), size: 16)
+            } else {
+                asm.floatLoad(register, .state(StateLayout.spill + 8 * Int(place.location)), double: true)
+            }
         default: failed = true
         }
         values[root].kind = ValuePlace.Kind.register
@@ -408,24 +443,24 @@ extension CodeGenerator {
             guard value != .none else { continue }
             globalValue[global] = .none
             guard values[Int(value)].remaining > 0, values[Int(value)].kind == ValuePlace.Kind.home else { continue }
-            let slot = allocateSpill()
             if globalIsFloat[global] {
                 var register = pin[global]
                 if register == Self.noRegister {
                     register = 0
                     loadFloatHome(register, global)
                 }
-                asm.floatStore(.state(StateLayout.spill + 8 * slot), register, double: true)
+                spillFloat(value, from: register)
             } else {
+                let slot = allocateSpill()
                 var register = pin[global]
                 if register == Self.noRegister {
                     register = GPR.rax
                     loadHome(register, global)
                 }
                 asm.store(.state(StateLayout.spill + 8 * slot), register)
+                values[Int(value)].kind = ValuePlace.Kind.spill
+                values[Int(value)].location = UInt8(slot)
             }
-            values[Int(value)].kind = ValuePlace.Kind.spill
-            values[Int(value)].location = UInt8(slot)
         }
     }
 

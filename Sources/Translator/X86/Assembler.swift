@@ -43,7 +43,7 @@ struct RM {
 
 /// Group-1 arithmetic, by opcode extension.
 enum ALU {
-    static let add: UInt8 = 0, or: UInt8 = 1, and: UInt8 = 4, sub: UInt8 = 5, xor: UInt8 = 6, cmp: UInt8 = 7
+    static let add: UInt8 = 0, or: UInt8 = 1, adc: UInt8 = 2, sbb: UInt8 = 3, and: UInt8 = 4, sub: UInt8 = 5, xor: UInt8 = 6, cmp: UInt8 = 7
 }
 
 /// Emits machine code at `at`.

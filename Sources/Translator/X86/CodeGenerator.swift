@@ -30,6 +30,8 @@ struct ValuePlace {
         static let constant: UInt8 = 4
         /// A compare that its only user will emit.
         static let deferred: UInt8 = 5
+        /// Condition codes in the host's flags register.
+        static let hostFlags: UInt8 = 6
     }
     var kind: UInt8 = Kind.none
     var location: UInt8 = 0
@@ -46,7 +48,7 @@ struct ValuePlace {
 struct ColdCode: BitwiseCopyable {
     enum Kind: UInt8 {
         case loadSlow, storeSlow, pointerSlow, misaligned, exitToPC, canonicalNaN, softFloat, divideByZero, divideMinusOne,
-             resetStack, unboxNaN
+             resetStack, unboxNaN, raise
     }
     var kind: Kind
     /// Where the jump here has its rel32, and where to go back to.
@@ -77,7 +79,9 @@ final class CodeGenerator {
     // Globals, by index.
     let globalCount: Int
     let globalOffset: UnsafeMutablePointer<Int32>
+    /// The global's values live in vector registers; it is v128.
     let globalIsFloat: UnsafeMutablePointer<Bool>
+    let globalIsVector: UnsafeMutablePointer<Bool>
     /// Host register pinned to the global, or `noRegister`.
     let pin: UnsafeMutablePointer<UInt8>
     let globalIsPinned: UnsafeMutablePointer<Bool>
@@ -100,6 +104,7 @@ final class CodeGenerator {
     var locked: UInt32 = 0
     var floatLocked: UInt32 = 0
     var freeSpills: UInt32 = 0xFFFF
+    var freeVectorSpills: UInt32 = 0xFF
     /// The unit did not fit the fixed tables and must be lifted shorter.
     var failed = false
     var cold = RawList<ColdCode>(capacity: 64)
@@ -108,6 +113,20 @@ final class CodeGenerator {
     var entry: UnsafeMutablePointer<UInt8>
     var currentPC: UInt64 = 0
     var tlbMode = 0
+
+    // Condition codes (ConditionCodes.swift).
+    /// The global of type `flags`, or -1.
+    let flagsGlobal: Int
+    /// The flags value in the host's flags register.
+    var hostFlags = ValueID.none
+    /// The flags value that is the guest's, but lies in the host's flags register only; then it is `hostFlags`.
+    var pendingFlags = ValueID.none
+    /// Who can see it: `uses` of its `set`.
+    var pendingObserver: UInt16 = 0
+    /// Whether the side table's last entry says that the guest's flags are in the host's register.
+    var notedFlagsInHost = false
+    /// The flags operation that is being emitted, or was emitted, with the operation in front of it.
+    var emittedFlags = -1
 
     static let noRegister: UInt8 = 0xFF
     static let pinnableIntegers: [UInt8] = [GPR.rbx, GPR.r8, GPR.r9, GPR.r10, GPR.r11, GPR.r12, GPR.r13, GPR.r14,
@@ -120,14 +139,17 @@ final class CodeGenerator {
         self.unit = unit
         rules = front.floatRules
         globalCount = front.globals.count
+        flagsGlobal = front.globals.firstIndex { $0.type == .flags } ?? -1
         globalOffset = .allocate(capacity: globalCount)
         globalIsFloat = .allocate(capacity: globalCount)
+        globalIsVector = .allocate(capacity: globalCount)
         pin = .allocate(capacity: globalCount)
         globalValue = .allocate(capacity: globalCount)
         globalIsPinned = .allocate(capacity: globalCount)
         for (index, global) in front.globals.enumerated() {
             (globalOffset + index).initialize(to: Int32(global.offset))
-            (globalIsFloat + index).initialize(to: global.type.isFloat)
+            (globalIsFloat + index).initialize(to: global.type.inVectorRegister)
+            (globalIsVector + index).initialize(to: global.type == .v128)
             (pin + index).initialize(to: thunks.pinOf(global: index))
             (globalValue + index).initialize(to: .none)
             (globalIsPinned + index).initialize(to: thunks.pinOf(global: index) != Self.noRegister)
@@ -149,6 +171,7 @@ final class CodeGenerator {
     deinit {
         globalOffset.deallocate()
         globalIsFloat.deallocate()
+        globalIsVector.deallocate()
         pin.deallocate()
         globalValue.deallocate()
         globalIsPinned.deallocate()
@@ -175,6 +198,10 @@ final class CodeGenerator {
         let count = unit.count, instructions = unit.instructions, uses = unit.uses, values = values
         var index = 0
         while index < count && !failed {
+            if index == emittedFlags {
+                index += 1
+                continue
+            }
             // Operands come before their users, so that nobody looks at a place before it is initialised here.
             let place = values + index
             place.initialize(to: ValuePlace(remaining: UInt32(uses[index]), root: ValueID(truncatingIfNeeded: index)))
@@ -213,7 +240,12 @@ final class CodeGenerator {
         floatOwner.update(repeating: .none, count: 16)
         globalValue.update(repeating: .none, count: globalCount)
         freeSpills = (1 << UInt32(StateLayout.spillCount)) - 1
+        freeVectorSpills = (1 << UInt32(StateLayout.vectorSpillCount)) - 1
         failed = false
+        hostFlags = .none
+        pendingFlags = .none
+        notedFlagsInHost = false
+        emittedFlags = -1
         cold.removeAll()
         pendingLinks.removeAll()
         sideTable.removeAll()
@@ -237,6 +269,7 @@ final class CodeGenerator {
 
     @inline(__always)
     private func emit(_ index: Int, _ instruction: Instruction) {
+        if hostFlags != .none || notedFlagsInHost { prepareFlags(index, instruction) }
         switch instruction.opcode {
         case .dead, .constant, .get, .instruction: break // nothing to emit
         case .fence:
@@ -249,9 +282,11 @@ final class CodeGenerator {
         case .add, .sub, .and, .or, .xor, .andNot, .shiftLeft, .shiftRightUnsigned, .shiftRightSigned, .rotateLeft,
              .rotateRight, .multiply, .multiplyHighSigned, .multiplyHighUnsigned, .multiplyHighSignedUnsigned,
              .divideSigned, .divideUnsigned, .remainderSigned, .remainderUnsigned:
-            emitBinary(index, instruction)
+            let fused = fusedFlags(index)
+            if fused >= 0 { emitFused(index, instruction, flagsIndex: fused) } else { emitBinary(index, instruction) }
         case .not, .negate, .countLeadingZeros, .countTrailingZeros, .populationCount, .byteSwap:
-            emitUnary(index, instruction)
+            let fused = fusedFlags(index)
+            if fused >= 0 { emitFused(index, instruction, flagsIndex: fused) } else { emitUnary(index, instruction) }
         case .signExtend, .zeroExtend: emitExtend(index, instruction)
         case .truncate: alias(index, of: instruction.a)
         case .compare: emitCompare(index, instruction)
@@ -261,7 +296,19 @@ final class CodeGenerator {
         case .loadReserved: emitLoadReserved(index, instruction)
         case .storeConditional: emitStoreConditional(index, instruction)
         case .atomic: emitAtomic(index, instruction)
-        case .compareExchange: failed = true
+        case .compareExchange: emitCompareExchange(index, instruction)
+        case .deposit: emitDeposit(index, instruction)
+        case .flagsOf: emitFlagsOf(index, instruction)
+        case .testFlags: emitTestFlags(index, instruction)
+        case .flagsToBits: emitFlagsToBits(index, instruction)
+        case .bitsToFlags: emitBitsToFlags(index, instruction)
+        case .setCarry: emitSetCarry(index, instruction)
+        case .addWithCarry, .subtractWithBorrow, .rotateCarryLeft, .rotateCarryRight: emitWithCarry(index, instruction)
+        case .exitIfFlags: emitExitIfFlags(index, instruction)
+        case .raiseIf: emitRaiseIf(index, instruction)
+        case .vector: emitVector(index, instruction)
+        case .vectorFromInteger: emitVectorFromInteger(index, instruction)
+        case .vectorToInteger: emitVectorToInteger(index, instruction)
         case .floatAdd, .floatSubtract, .floatMultiply, .floatDivide, .floatSquareRoot:
             emitFloatArithmetic(index, instruction)
         case .floatMultiplyAdd: emitMultiplyAdd(index, instruction)
@@ -286,11 +333,13 @@ final class CodeGenerator {
     }
 
     /// Notes that code from here on belongs to the current guest instruction.
+    /// - Parameter flagsInHost: a fault there finds the guest's condition codes in the host's flags register.
     @inline(__always)
-    func noteGuestPC() {
+    func noteGuestPC(flagsInHost: Bool = false) {
+        notedFlagsInHost = flagsInHost
         let hostOffset = UInt32(truncatingIfNeeded: asm.at - entry)
-        let guestOffset = UInt32(truncatingIfNeeded: (currentPC &- unit.start) / 2)
-        sideTable.append(hostOffset << 12 | guestOffset & 0xFFF)
+        let guestOffset = UInt32(truncatingIfNeeded: currentPC &- unit.start)
+        sideTable.append(hostOffset << 12 | (flagsInHost ? 0x800 : 0) | guestOffset & 0x7FF)
     }
 
     /// Marks a value as a free re-reading of another.
@@ -304,6 +353,7 @@ final class CodeGenerator {
     private func emitSet(_ index: Int, _ instruction: Instruction) {
         let global = Int(instruction.imm)
         let value = values[Int(instruction.a)].root
+        if global == flagsGlobal { return emitSetFlags(index, value) }
         if globalValue[global] == value && values[Int(value)].kind == ValuePlace.Kind.home
             && Int(values[Int(value)].location) == global {
             consume(value)
@@ -313,7 +363,7 @@ final class CodeGenerator {
         consume(value)
     }
 
-    private func setInteger(_ global: Int, _ value: ValueID) {
+    func setInteger(_ global: Int, _ value: ValueID) {
         retire(global, except: value)
         let host = pin[global]
         if host != Self.noRegister {
@@ -363,7 +413,7 @@ final class CodeGenerator {
             }
             return
         }
-        asm.floatStore(.state(Int(globalOffset[global])), source, double: true)
+        asm.vectorStore(.state(Int(globalOffset[global])), source, size: globalIsVector[global] ? 16 : 8)
         globalValue[global] = .none
         if values[Int(value)].kind == ValuePlace.Kind.register && values[Int(value)].backup == ValuePlace.Kind.none {
             values[Int(value)].backup = ValuePlace.Kind.home

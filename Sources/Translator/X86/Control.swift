@@ -15,9 +15,21 @@ extension CodeGenerator {
 
     func emitExitIf(_ index: Int, _ instruction: Instruction) {
         emitCompareFlags(instruction.a, instruction.b, unit.instructions[Int(instruction.a)].type)
+        emitExit(Self.conditionCode(instruction.aux), UInt64(bitPattern: instruction.imm))
+        consume(instruction.a)
+        consume(instruction.b)
+    }
+
+    /// Leaves for a guest address on a host condition.
+    func emitExit(_ condition: UInt8, _ target: UInt64) {
         alignPatch(opcodeBytes: 2)
-        let patch = asm.jcc(Self.conditionCode(instruction.aux))
-        link(patch, UInt64(bitPattern: instruction.imm))
+        link(asm.jcc(condition), target)
+    }
+
+    func emitRaiseIf(_ index: Int, _ instruction: Instruction) {
+        emitCompareFlags(instruction.a, instruction.b, unit.instructions[Int(instruction.a)].type)
+        cold.append(ColdCode(kind: .raise, entry: asm.jcc(Self.conditionCode(instruction.aux)),
+                             aux: UInt32(truncatingIfNeeded: instruction.imm), value: currentPC))
         consume(instruction.a)
         consume(instruction.b)
     }
@@ -119,6 +131,10 @@ extension CodeGenerator {
             case .exitToPC:
                 asm.movImmediate(GPR.rax, Int64(bitPattern: piece.value))
                 asm.jmp(to: thunks.lookupExit)
+            case .raise:
+                asm.movImmediate(GPR.rax, Int64(bitPattern: piece.value))
+                asm.movImmediate(GPR.rcx, Int64(piece.aux))
+                asm.jmp(to: thunks.raiseExit)
             case .canonicalNaN:
                 emitLoadCanonical(piece.register, double: piece.aux != 0)
                 if let back = piece.back { asm.jmp(to: back) }
@@ -199,7 +215,10 @@ extension CodeGenerator {
         case .loadSlow:
             asm.push(piece.register)
             asm.call(to: thunks.slowLoad(sizeLog2: size))
-            if piece.aux & 0x100 != 0 {
+            if size == 4 {
+                asm.vectorLoad(piece.register3, .state(StateLayout.vectorScratch), size: 16)
+                asm.lea(GPR.rsp, .mem(GPR.rsp, 8))
+            } else if piece.aux & 0x100 != 0 {
                 asm.floatLoad(piece.register3, .mem(GPR.rsp), double: true)
                 asm.lea(GPR.rsp, .mem(GPR.rsp, 8))
             } else {
@@ -216,7 +235,10 @@ extension CodeGenerator {
                 }
             }
         case .storeSlow:
-            if piece.aux & 0x100 != 0 {
+            if size == 4 {
+                asm.vectorStore(.state(StateLayout.vectorScratch), piece.register3, size: 16)
+                asm.lea(GPR.rsp, .mem(GPR.rsp, -8))
+            } else if piece.aux & 0x100 != 0 {
                 asm.lea(GPR.rsp, .mem(GPR.rsp, -8))
                 asm.floatStore(.mem(GPR.rsp), piece.register3, double: true)
             } else {

@@ -14,6 +14,9 @@ extension CodeGenerator {
     func emitBinary(_ index: Int, _ instruction: Instruction) {
         let a = instruction.a, b = instruction.b
         let wide = instruction.type == .i64
+        if instruction.type == .i8 || instruction.type == .i16, needsExactNarrowOperands(instruction.opcode) {
+            return emitNarrowBinary(index, instruction)
+        }
         switch instruction.opcode {
         case .add: emitAdd(index, a, b, wide)
         case .sub, .and, .or, .xor: emitALU(index, instruction.opcode, a, b, wide)
@@ -33,6 +36,81 @@ extension CodeGenerator {
         }
     }
 
+    /// Values of 8 and 16 bits have anything in the register bits above; sums and products do not mind.
+    private func needsExactNarrowOperands(_ opcode: Opcode) -> Bool {
+        switch opcode {
+        case .add, .sub, .and, .or, .xor, .andNot, .multiply: false
+        default: true
+        }
+    }
+
+    private func emitNarrowBinary(_ index: Int, _ instruction: Instruction) {
+        let size = instruction.type.bits / 8
+        claim(GPR.rax)
+        claim(GPR.rdx)
+        moveInto(GPR.rax, instruction.a)
+        let opcode = instruction.opcode
+        switch opcode {
+        case .shiftLeft, .shiftRightUnsigned, .shiftRightSigned, .rotateLeft, .rotateRight:
+            if let constant = immediate32(instruction.b) {
+                asm.movImmediate(GPR.rdx, Int64(constant))
+            } else {
+                moveInto(GPR.rdx, instruction.b)
+            }
+            let mask = Int32(instruction.type.bits - 1)
+            asm.alu(ALU.and, .reg(GPR.rdx), immediate: mask, wide: false)
+            if opcode == .rotateLeft || opcode == .rotateRight {
+                claim(GPR.rcx)
+                asm.mov(GPR.rcx, GPR.rdx, wide: false)
+                asm.shiftCL(opcode == .rotateLeft ? 0 : 1, GPR.rax, size: size)
+            } else {
+                if opcode != .shiftLeft { asm.extend(GPR.rax, size: size, signed: opcode == .shiftRightSigned, wide: false) }
+                let prefix = opcode == .shiftLeft ? VexPrefix.p66 : opcode == .shiftRightUnsigned ? VexPrefix.pF2
+                    : VexPrefix.pF3
+                asm.shiftX(prefix, GPR.rax, .reg(GPR.rax), GPR.rdx, wide: false)
+            }
+        case .multiplyHighSigned, .multiplyHighUnsigned, .multiplyHighSignedUnsigned:
+            moveInto(GPR.rdx, instruction.b)
+            asm.extend(GPR.rax, size: size, signed: opcode != .multiplyHighUnsigned)
+            asm.extend(GPR.rdx, size: size, signed: opcode == .multiplyHighSigned)
+            asm.imul(GPR.rax, .reg(GPR.rdx))
+            asm.shift(7, GPR.rax, by: UInt8(instruction.type.bits))
+        default:
+            claim(GPR.rcx)
+            let signed = opcode == .divideSigned || opcode == .remainderSigned
+            let quotient = opcode == .divideSigned || opcode == .divideUnsigned
+            moveInto(GPR.rcx, instruction.b)
+            asm.extend(GPR.rax, size: size, signed: signed)
+            asm.extend(GPR.rcx, size: size, signed: signed)
+            asm.test(GPR.rcx, GPR.rcx, wide: false)
+            cold.append(ColdCode(kind: .divideByZero, entry: asm.jcc(CC.e), aux: quotient ? 1 : 0))
+            asm.byte(0x99) // cdq: zero-extended dividends are positive
+            asm.group3(7, .reg(GPR.rcx), wide: false)
+            cold[cold.count - 1].back = asm.at
+            if !quotient { asm.mov(GPR.rax, GPR.rdx, wide: false) }
+        }
+        settle(index, GPR.rax, directTarget(index), instruction.a, instruction.b)
+    }
+
+    private func emitNarrowUnary(_ index: Int, _ instruction: Instruction, _ direct: Int) {
+        let size = instruction.type.bits / 8
+        let target = allocate()
+        asm.extend(size == 1 ? 0xB6 : 0xB7, target, integerOperand(instruction.a), wide: false)
+        switch instruction.opcode {
+        case .byteSwap: if size == 2 { asm.shift(0, target, by: 8, size: 2) }
+        case .countLeadingZeros:
+            asm.opPrefixed0F(0xF3, 0xBD, wide: false, target, .reg(target))
+            asm.alu(ALU.sub, .reg(target), immediate: Int32(32 - instruction.type.bits), wide: false)
+        case .countTrailingZeros:
+            asm.alu(ALU.or, .reg(target), immediate: 1 << Int32(instruction.type.bits), wide: false)
+            asm.opPrefixed0F(0xF3, 0xBC, wide: false, target, .reg(target))
+        default: asm.opPrefixed0F(0xF3, 0xB8, wide: false, target, .reg(target))
+        }
+        guard direct >= 0 else { return finish(index, target, direct, instruction.a) }
+        asm.mov(pin[direct], target)
+        finish(index, pin[direct], direct, instruction.a)
+    }
+
     /// Consumes the operands and records the result.
     @inline(__always)
     func finish(_ index: Int, _ register: UInt8, _ direct: Int, _ a: ValueID, _ b: ValueID = .none) {
@@ -44,13 +122,13 @@ extension CodeGenerator {
     private func emitAdd(_ index: Int, _ a: ValueID, _ b: ValueID, _ wide: Bool) {
         let direct = directTarget(index)
         if let immediate = immediate32(b) {
-            if direct >= 0 && isIn(a, pin[direct]) {
+            if direct >= 0 && isIn(a, pin[direct]) && hostFlags == .none {
                 asm.alu(ALU.add, .reg(pin[direct]), immediate: immediate, wide: wide)
                 return finish(index, pin[direct], direct, a, b)
             }
             let left = integerRegister(a)
             let target = destination(direct, a)
-            if target == left {
+            if target == left && hostFlags == .none {
                 asm.alu(ALU.add, .reg(target), immediate: immediate, wide: wide)
             } else {
                 asm.lea(target, .mem(left, immediate), wide: wide)
@@ -268,6 +346,9 @@ extension CodeGenerator {
         let a = instruction.a
         let wide = instruction.type == .i64
         let direct = directTarget(index)
+        if instruction.type.bits < 32 && instruction.opcode != .not && instruction.opcode != .negate {
+            return emitNarrowUnary(index, instruction, direct)
+        }
         switch instruction.opcode {
         case .not, .negate:
             if direct < 0 { _ = integerRegister(a) }
@@ -326,6 +407,7 @@ extension CodeGenerator {
 
     /// Emits the comparison of two values; flags hold the answer.
     func emitCompareFlags(_ a: ValueID, _ b: ValueID, _ type: ValueType) {
+        if type == .i8 || type == .i16 { return emitSizedCompare(a, b, type.bits / 8) }
         let wide = type == .i64
         if let immediate = immediate32(b) {
             if immediate == 0 {
@@ -344,8 +426,8 @@ extension CodeGenerator {
         asm.alu(ALU.cmp, left, integerOperand(b), wide: wide)
     }
 
-    func emitCompare(_ index: Int, _ instruction: Instruction) {
-        // A select right behind it, its only user, emits the comparison itself.
+    /// Whether a select right behind an i1 value, its only user, asks for it itself.
+    func isDeferredToSelect(_ index: Int) -> Bool {
         var next = index + 1
         while next < unit.count {
             let following = unit.instructions[next]
@@ -353,11 +435,15 @@ extension CodeGenerator {
                 next += 1
                 continue
             }
-            if following.opcode == .select && following.a == ValueID(index) && unit.uses[index] == 1 {
-                values[index].kind = ValuePlace.Kind.deferred
-                return
-            }
-            break
+            return following.opcode == .select && following.a == ValueID(index) && unit.uses[index] == 1
+        }
+        return false
+    }
+
+    func emitCompare(_ index: Int, _ instruction: Instruction) {
+        if isDeferredToSelect(index) {
+            values[index].kind = ValuePlace.Kind.deferred
+            return
         }
         let type = unit.instructions[Int(instruction.a)].type
         let direct = directTarget(index)
@@ -394,6 +480,8 @@ extension CodeGenerator {
             failed = true
             return
         }
+        let testsFlags = deferred && comparison.opcode == .testFlags
+        if testsFlags && root(comparison.a) != hostFlags { claim(GPR.rax) }
         // Everything into place first: nothing between the comparison and the cmov may touch flags. The target comes
         // before the operands, for finding it may move an operand out of the target's home.
         let direct = directTarget(index)
@@ -402,11 +490,13 @@ extension CodeGenerator {
         if direct >= 0 {
             let candidate = pin[direct]
             let clash = isIn(then, candidate)
-                || (deferred ? isIn(comparison.a, candidate) || isIn(comparison.b, candidate) : isIn(condition, candidate))
+                || (testsFlags ? false : deferred ? isIn(comparison.a, candidate) || isIn(comparison.b, candidate)
+                    : isIn(condition, candidate))
             if !clash || isIn(otherwise, candidate) && !isIn(then, candidate) { target = candidate }
         }
         if target == Self.noRegister { target = allocate() }
-        if deferred {
+        if testsFlags {
+        } else if deferred {
             if immediate32(comparison.b) == nil { _ = integerRegister(comparison.a) }
             _ = immediate32(comparison.b) == nil ? integerOperand(comparison.b) : .reg(0)
         } else {
@@ -414,7 +504,9 @@ extension CodeGenerator {
         }
         if !isIn(otherwise, target) { moveInto(target, otherwise) }
         var code = CC.ne
-        if deferred {
+        if testsFlags {
+            code = answer(comparison.aux, comparison.a)
+        } else if deferred {
             emitCompareFlags(comparison.a, comparison.b, unit.instructions[Int(comparison.a)].type)
             code = Self.conditionCode(comparison.aux)
         } else {
@@ -424,7 +516,7 @@ extension CodeGenerator {
         asm.cmov(code, target, .reg(thenRegister), wide: wide)
         if deferred {
             consume(comparison.a)
-            consume(comparison.b)
+            if !testsFlags { consume(comparison.b) }
         }
         consume(condition)
         consume(then)

@@ -65,12 +65,14 @@ extension CodeGenerator {
         let format = MemoryFormat(rawValue: instruction.aux)
         let direct = directTarget(index)
         // Before the TLB lookup: an eviction behind it would be skipped by the slow path.
-        let floatTarget = !instruction.type.isFloat ? Self.noRegister : direct >= 0 ? pin[direct] : allocateFloat()
+        let floatTarget = !instruction.type.inVectorRegister ? Self.noRegister
+            : direct >= 0 ? pin[direct] : allocateFloat()
+        let hostChecks = instruction.type == .v128 && options.identityMemory
         let (source, coldIndex) = address(instruction.a, instruction.imm, format, write: false, slow: .loadSlow,
-                                          aligned: format.requiresAlignment)
-        if instruction.type.isFloat {
+                                          aligned: format.requiresAlignment && !hostChecks)
+        if instruction.type.inVectorRegister {
             let target = floatTarget
-            asm.floatLoad(target, source, double: instruction.type == .f64)
+            asm.vectorLoad(target, source, size: format.sizeBytes, aligned: format.requiresAlignment)
             if coldIndex >= 0 {
                 cold[coldIndex].register3 = target
                 cold[coldIndex].aux |= 0x100
@@ -114,11 +116,13 @@ extension CodeGenerator {
         let format = MemoryFormat(rawValue: instruction.aux)
         let value = instruction.b
         if format.isBigEndian { failed = true }
-        if instruction.type.isFloat {
+        if instruction.type.inVectorRegister {
             let source = floatRegister(value)
+            // A host instruction that demands alignment faults as the guest's does.
+            let hostChecks = instruction.type == .v128 && options.identityMemory
             let (target, coldIndex) = address(instruction.a, instruction.imm, format, write: true, slow: .storeSlow,
-                                              aligned: format.requiresAlignment)
-            asm.floatStore(target, source, double: format.sizeLog2 == 3)
+                                              aligned: format.requiresAlignment && !hostChecks)
+            asm.vectorStore(target, source, size: format.sizeBytes, aligned: format.requiresAlignment)
             if coldIndex >= 0 {
                 cold[coldIndex].register3 = source
                 cold[coldIndex].aux |= 0x100
@@ -218,14 +222,15 @@ extension CodeGenerator {
         let format = MemoryFormat(rawValue: instruction.aux)
         let operation = AtomicOperation(rawValue: UInt8(truncatingIfNeeded: instruction.imm)) ?? .swap
         let wide = format.sizeLog2 == 3
-        guard format.sizeLog2 >= 2, !format.isBigEndian else {
+        guard !format.isBigEndian else {
             failed = true
             return
         }
         let direct = directTarget(index)
         let usesLoop = operation != .swap && operation != .add
         if usesLoop { claim(GPR.rax) }
-        let (memory, coldIndex) = address(instruction.a, 0, format, write: true, slow: .pointerSlow, aligned: true)
+        let (memory, coldIndex) = address(instruction.a, 0, format, write: true, slow: .pointerSlow,
+                                          aligned: format.requiresAlignment)
         if coldIndex >= 0 {
             cold[coldIndex].back = asm.at
             unlock(cold[coldIndex].register)
@@ -236,16 +241,19 @@ extension CodeGenerator {
             result = allocate()
             moveInto(result, instruction.b)
             if operation == .swap {
-                asm.xchg(result, memory, wide: wide)
+                asm.exchange(result, memory, size: format.sizeBytes)
             } else {
-                asm.byte(0xF0)
-                asm.op0F(0xC1, wide: wide, result, memory)
+                asm.lockedExchangeAdd(memory, result, size: format.sizeBytes)
             }
         default:
             result = GPR.rax
             let operand = integerOperand(instruction.b)
             let desired = allocate()
-            asm.load(GPR.rax, memory, wide: wide)
+            switch format.sizeLog2 {
+            case 0: asm.extend(0xB6, GPR.rax, memory, wide: false)
+            case 1: asm.extend(0xB7, GPR.rax, memory, wide: false)
+            default: asm.load(GPR.rax, memory, wide: wide)
+            }
             let again = asm.at
             asm.mov(desired, GPR.rax, wide: true)
             switch operation {
@@ -253,7 +261,7 @@ extension CodeGenerator {
             case .or: asm.alu(ALU.or, desired, operand, wide: wide)
             case .xor: asm.alu(ALU.xor, desired, operand, wide: wide)
             default:
-                asm.alu(ALU.cmp, desired, operand, wide: wide)
+                asm.alu(ALU.cmp, desired, operand, size: format.sizeBytes)
                 let code: UInt8 = switch operation {
                 case .minimumSigned: 15 // g
                 case .maximumSigned: CC.l
@@ -262,13 +270,10 @@ extension CodeGenerator {
                 }
                 asm.cmov(code, desired, operand, wide: wide)
             }
-            asm.byte(0xF0)
-            asm.op0F(0xB1, wide: wide, desired, memory)
+            asm.lockedCompareExchange(memory, desired, size: format.sizeBytes)
             asm.jcc(CC.ne, to: again)
         }
-        if !wide {
-            if format.isSigned { asm.movsxd(result, .reg(result)) } else { asm.mov(result, result, wide: false) }
-        }
+        if !wide { asm.extend(result, size: format.sizeBytes, signed: format.isSigned) }
         consume(instruction.a)
         consume(instruction.b)
         if direct >= 0 {
@@ -276,5 +281,30 @@ extension CodeGenerator {
             result = pin[direct]
         }
         define(index, result, direct: direct)
+    }
+
+    func emitCompareExchange(_ index: Int, _ instruction: Instruction) {
+        let format = MemoryFormat(rawValue: instruction.aux)
+        guard !format.isBigEndian, format.sizeLog2 <= 3 else {
+            failed = true
+            return
+        }
+        let direct = directTarget(index)
+        claim(GPR.rax)
+        let (memory, coldIndex) = address(instruction.a, 0, format, write: true, slow: .pointerSlow,
+                                          aligned: format.requiresAlignment)
+        if coldIndex >= 0 {
+            cold[coldIndex].back = asm.at
+            unlock(cold[coldIndex].register)
+        }
+        let desired = integerRegister(instruction.c)
+        moveInto(GPR.rax, instruction.b)
+        asm.lockedCompareExchange(memory, desired, size: format.sizeBytes)
+        if format.sizeLog2 < 3 { asm.extend(GPR.rax, size: format.sizeBytes, signed: format.isSigned) }
+        consume(instruction.a)
+        consume(instruction.b)
+        consume(instruction.c)
+        if direct >= 0 { asm.mov(pin[direct], GPR.rax) }
+        define(index, direct >= 0 ? pin[direct] : GPR.rax, direct: direct)
     }
 }

@@ -38,6 +38,8 @@ struct ThunkTargets {
     var slowPointer: UInt64
     /// (state): operands and operation word in scratch, result to scratch.
     var softFloat: UInt64
+    /// (state): operands and operation word in vectorScratch, result to vectorScratch.
+    var vectorCall = UInt64(UInt(bitPattern: unsafeBitCast(vectorCallTarget, to: Int.self)))
     /// Table of the front's helpers.
     var helpers: UInt64
 }
@@ -48,7 +50,10 @@ final class Thunks {
     let hasFMA: Bool
     private(set) var end: UnsafeMutablePointer<UInt8>
     private let pins: [(global: Int, register: UInt8, offset: Int)]
-    private let floatPins: [(global: Int, register: UInt8, offset: Int)]
+    private let floatPins: [(register: UInt8, offset: Int, size: Int)]
+    /// The front has vectors: calls that preserve registers preserve all of them.
+    private let hasVectors: Bool
+    private let needs: [Bool]
     private let pinTable: [UInt8]
 
     private(set) var enter: UnsafeMutablePointer<UInt8>
@@ -64,6 +69,7 @@ final class Thunks {
     private(set) var jumpCacheLookup: UnsafeMutablePointer<UInt8>
     private(set) var helperCall: UnsafeMutablePointer<UInt8>
     private(set) var softFloat: UnsafeMutablePointer<UInt8>
+    private(set) var vectorCall: UnsafeMutablePointer<UInt8>
     private var slowLoads: [UnsafeMutablePointer<UInt8>] = []
     private var slowStores: [UnsafeMutablePointer<UInt8>] = []
     private var slowPointers: [UnsafeMutablePointer<UInt8>] = []
@@ -71,9 +77,10 @@ final class Thunks {
     /// 64 bytes: MXCSR's sticky bits to the order of `readFloatFlags`.
     let flagTable: UnsafeMutablePointer<UInt8>
 
-    func slowLoad(sizeLog2: Int) -> UnsafeMutablePointer<UInt8> { slowLoads[min(sizeLog2, 3)] }
-    func slowStore(sizeLog2: Int) -> UnsafeMutablePointer<UInt8> { slowStores[min(sizeLog2, 3)] }
-    func slowPointer(sizeLog2: Int) -> UnsafeMutablePointer<UInt8> { slowPointers[min(sizeLog2, 3)] }
+    func slowLoad(sizeLog2: Int) -> UnsafeMutablePointer<UInt8> { slowLoads[sizeLog2] }
+    func slowStore(sizeLog2: Int) -> UnsafeMutablePointer<UInt8> { slowStores[sizeLog2] }
+    func slowPointer(sizeLog2: Int) -> UnsafeMutablePointer<UInt8> { slowPointers[sizeLog2] }
+    func hostHas(_ need: VectorSignature.Need) -> Bool { needs[Int(need.rawValue)] }
     func pinOf(global: Int) -> UInt8 { pinTable[global] }
     func constant(_ constant: FloatConstant) -> UnsafeMutablePointer<UInt8> { constants + constant.rawValue * 16 }
 
@@ -83,19 +90,23 @@ final class Thunks {
         hasFMA = guise_cpu_has_v3() != 0
         var table = [UInt8](repeating: CodeGenerator.noRegister, count: front.globals.count)
         var pins: [(global: Int, register: UInt8, offset: Int)] = []
-        var floatPins: [(global: Int, register: UInt8, offset: Int)] = []
+        var floatPins: [(register: UInt8, offset: Int, size: Int)] = []
         if !registersInMemory {
             for (global, register) in zip(front.integerPins, CodeGenerator.pinnableIntegers) {
                 pins.append((global, register, front.globals[global].offset))
                 table[global] = register
             }
             for (global, register) in zip(front.floatPins, CodeGenerator.pinnableFloats) {
-                floatPins.append((global, register, front.globals[global].offset))
+                let size = front.globals[global].type == .v128 ? 16 : 8
+                floatPins.append((register, front.globals[global].offset, size))
                 table[global] = register
             }
         }
         self.pins = pins
         self.floatPins = floatPins
+        hasVectors = front.globals.contains { $0.type == .v128 }
+        let features = guise_cpu_vector_features()
+        needs = [true, features & 1 != 0, features & 2 != 0, features & 4 != 0]
         pinTable = table
         enter = start
         lookupExit = start
@@ -105,6 +116,7 @@ final class Thunks {
         jumpCacheLookup = start
         helperCall = start
         softFloat = start
+        vectorCall = start
         end = start
         for constant in FloatConstant.allCases {
             let slot = UnsafeMutableRawPointer(start + constant.rawValue * 16)
@@ -117,7 +129,8 @@ final class Thunks {
         emitExits(&asm)
         emitHelperCall(&asm, targets)
         softFloat = emitPreservingCall(&asm, target: targets.softFloat, arguments: 0, size: 0, result: false)
-        for size in 0..<4 {
+        vectorCall = emitPreservingCall(&asm, target: targets.vectorCall, arguments: 0, size: 0, result: false)
+        for size in 0..<5 {
             slowLoads.append(emitPreservingCall(&asm, target: targets.slowLoad, arguments: 1, size: size, result: true))
             slowStores.append(emitPreservingCall(&asm, target: targets.slowStore, arguments: 2, size: size, result: false))
             slowPointers.append(emitPreservingCall(&asm, target: targets.slowPointer, arguments: 1, size: size, result: true))
@@ -130,12 +143,12 @@ final class Thunks {
 
     private func storePins(_ asm: inout Assembler) {
         for pin in pins { asm.store(.state(pin.offset), pin.register) }
-        for pin in floatPins { asm.floatStore(.state(pin.offset), pin.register, double: true) }
+        for pin in floatPins { asm.vectorStore(.state(pin.offset), pin.register, size: pin.size) }
     }
 
     private func loadPins(_ asm: inout Assembler) {
         for pin in pins { asm.load(pin.register, .state(pin.offset)) }
-        for pin in floatPins { asm.floatLoad(pin.register, .state(pin.offset), double: true) }
+        for pin in floatPins { asm.vectorLoad(pin.register, .state(pin.offset), size: pin.size) }
     }
 
     /// stmxcsr (3) or ldmxcsr (2).
@@ -237,9 +250,12 @@ final class Thunks {
         let thunk = asm.at
         let saved: [UInt8] = [GPR.rax, GPR.rcx, GPR.rdx, GPR.rsi, GPR.rdi, GPR.r8, GPR.r9, GPR.r10, GPR.r11, GPR.rbx]
         for register in saved { asm.push(register) }
-        asm.lea(GPR.rsp, .mem(GPR.rsp, -128))
-        for register in UInt8(0)..<16 { asm.floatStore(.mem(GPR.rsp, Int32(register) * 8), register, double: true) }
-        let frame = Int32(128 + saved.count * 8)
+        let width = hasVectors ? 16 : 8
+        asm.lea(GPR.rsp, .mem(GPR.rsp, -Int32(16 * width)))
+        for register in UInt8(0)..<16 {
+            asm.vectorStore(.mem(GPR.rsp, Int32(register) * Int32(width)), register, size: width)
+        }
+        let frame = Int32(16 * width + saved.count * 8)
         mxcsr(&asm, store: true, StateLayout.guestMXCSR)
         mxcsr(&asm, store: false, StateLayout.hostMXCSR)
         asm.load(GPR.rax, .mem(GPR.rsp, frame))
@@ -256,8 +272,10 @@ final class Thunks {
         asm.mov(GPR.rsp, GPR.rbx)
         if result { asm.store(.mem(GPR.rsp, frame + 8), GPR.rax) }
         mxcsr(&asm, store: false, StateLayout.guestMXCSR)
-        for register in UInt8(0)..<16 { asm.floatLoad(register, .mem(GPR.rsp, Int32(register) * 8), double: true) }
-        asm.lea(GPR.rsp, .mem(GPR.rsp, 128))
+        for register in UInt8(0)..<16 {
+            asm.vectorLoad(register, .mem(GPR.rsp, Int32(register) * Int32(width)), size: width)
+        }
+        asm.lea(GPR.rsp, .mem(GPR.rsp, Int32(16 * width)))
         for register in saved.reversed() { asm.pop(register) }
         asm.alu(ALU.cmp, .state(StateLayout.helperExit), immediate: 0, wide: false)
         let leave = asm.jcc(CC.ne)

@@ -79,7 +79,7 @@ enum Executors {
 
     static func runEngine(_ program: RandomProgram, _ options: EngineOptions) throws -> [UInt8] {
         try withMapped(program) {
-            let engine = try UserEngine(options: options)
+            let engine = try UserEngine(architecture: .riscv64(), options: options)
             engine.executableBytes = { Swift.max(0, available(program, $0)) }
             let cpu = try engine.makeCPU()
             defer { cpu.retire() }

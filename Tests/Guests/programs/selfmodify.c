@@ -1,4 +1,4 @@
-// Code that is written, run, rewritten and run again, with fence.i; through one mapping and through two; and garbage
+// Code that is written, run, rewritten and run again, with fence.i where there is one; through one mapping and through two; and garbage
 // that must raise SIGILL. Usage: selfmodify. Prints `selfmodify ok`.
 #define _GNU_SOURCE
 #include <setjmp.h>
@@ -11,16 +11,27 @@
 static sigjmp_buf back;
 static void onIllegal(int number) { siglongjmp(back, number); }
 
+#ifdef __riscv
+#define FENCE __asm__ volatile("fence.i" ::: "memory")
+#define UNDEFINED 0
 static void emit(uint32_t *code, int value) {
     code[0] = (uint32_t)value << 20 | 0x513;    // addi a0, zero, value
     code[1] = 0x8067;                           // ret
 }
+#else
+#define FENCE __asm__ volatile("" ::: "memory")  // x86 needs none
+#define UNDEFINED 0x0b0f  // ud2
+static void emit(uint32_t *code, int value) {
+    code[0] = (uint32_t)value << 8 | 0xb8;       // mov $value, %eax: five bytes
+    code[1] = (uint32_t)value >> 24 | 0xc300;    // ret
+}
+#endif
 
 int main(void) {
     uint32_t *volatile code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     for (int i = 0; i < 1000; i++) {
         emit(code, i);
-        __asm__ volatile("fence.i" ::: "memory");
+        FENCE;
         if (((int (*)(void))code)() != i) { printf("selfmodify: stale code at %d\n", i); return 1; }
     }
     int file = memfd_create("code", 0);
@@ -39,7 +50,7 @@ int main(void) {
     if (((int (*)(void))code)() != 7) { puts("selfmodify: stale code after mmap"); return 1; }
     signal(SIGILL, onIllegal);
     signal(SIGSEGV, onIllegal);
-    code[0] = 0;
+    code[0] = UNDEFINED;
     __builtin___clear_cache((char *)code, (char *)code + 4096);
     int number = sigsetjmp(back, 1);
     if (number == 0) { ((void (*)(void))code)(); return 1; }

@@ -18,19 +18,19 @@ int main(void) {
     begin();
     signal(SIGSEGV, on_fault); signal(SIGBUS, on_fault);
     char *a = mmap(0, 10 * 4096, RW, ANON, -1, 0);
-    CHECK("mmap is below 2^38", a != MAP_FAILED && (uintptr_t)a < 1ul << 38);
-    char *hint = (char *)0x2000000000;
+    CHECK("mmap is in user space", a != MAP_FAILED && (uintptr_t)a < SPACE_END);
+    char *hint = FREE_HINT;
     CHECK("a free hint is honoured", mmap(hint, 4096, RW, ANON, -1, 0) == hint);
     char *other = mmap(hint, 4096, RW, ANON, -1, 0);
     CHECK("a taken hint is not", other != hint && other != MAP_FAILED);
     CHECK("NOREPLACE refuses", mmap(hint, 4096, RW, ANON | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED && errno == EEXIST);
     hint[0] = 1;
     CHECK("FIXED replaces", mmap(hint, 4096, RW, ANON | MAP_FIXED, -1, 0) == hint && hint[0] == 0);
-    CHECK("FIXED above user space is ENOMEM", mmap((void *)(1ul << 40), 4096, RW, ANON | MAP_FIXED, -1, 0) == MAP_FAILED && errno == ENOMEM);
-    CHECK("a high hint is ignored", (uintptr_t)mmap((void *)(1ul << 40), 4096, RW, ANON, -1, 0) < 1ul << 38);
+    CHECK("FIXED above user space is ENOMEM", mmap(OUTSIDE, 4096, RW, ANON | MAP_FIXED, -1, 0) == MAP_FAILED && errno == ENOMEM);
+    CHECK("a high hint is ignored", (uintptr_t)mmap(OUTSIDE, 4096, RW, ANON, -1, 0) < SPACE_END);
     CHECK("length 0 is EINVAL", mmap(0, 0, RW, ANON, -1, 0) == MAP_FAILED && errno == EINVAL);
-    CHECK("a huge length is ENOMEM", mmap(0, 1ul << 60, RW, ANON, -1, 0) == MAP_FAILED && errno == ENOMEM);
-    CHECK("100 GB without reserve", mmap(0, 100ul << 30, PROT_NONE, ANON | MAP_NORESERVE, -1, 0) != MAP_FAILED);
+    CHECK("a huge length is ENOMEM", mmap(0, HUGE_LENGTH, RW, ANON, -1, 0) == MAP_FAILED && errno == ENOMEM);
+    CHECK("much without reserve", mmap(0, LARGE_LENGTH, PROT_NONE, ANON | MAP_NORESERVE, -1, 0) != MAP_FAILED);
     CHECK("a bad descriptor is EBADF", mmap(0, 4096, RW, MAP_PRIVATE, 999, 0) == MAP_FAILED && errno == EBADF);
     memset(a, 7, 10 * 4096);
     CHECK("mprotect takes writing away", mprotect(a + 4096, 4096, PROT_READ) == 0 && faults_writing(a + 4096) && !faults_writing(a));
@@ -56,7 +56,7 @@ int main(void) {
     CHECK("brk is page-rounded memory that is zero again after shrinking", brk(b0) == 0 && sbrk(200000) == b0 && b0[99999] == 0);
     int big = 1; for (int i = 0; i < 512; i++) if (sbrk(1 << 20) == (void *)-1) big = 0;
     CHECK("brk grows by 512 MB", big);
-    CHECK("brk refuses nonsense", brk((void *)(1ul << 45)) < 0 && errno == ENOMEM);
+    CHECK("brk refuses nonsense", brk(OUTSIDE) < 0 && errno == ENOMEM);
     mprotect(a, 4096, RW);
     int fd = memfd_create("m", 0); ftruncate(fd, 8192);
     char *s1 = mmap(0, 8192, RW, MAP_SHARED, fd, 0), *s2 = mmap(0, 8192, PROT_READ, MAP_SHARED, fd, 0);
@@ -79,7 +79,7 @@ int main(void) {
     CHECK("mincore", mincore(z, 4096, vec) == 0 && (vec[0] & 1));
     int id = shmget(IPC_PRIVATE, 10000, 0600 | IPC_CREAT);
     char *sm = shmat(id, 0, 0);
-    CHECK("shmat", sm != (void *)-1 && (uintptr_t)sm < 1ul << 38 && (sm[9999] = 3));
+    CHECK("shmat", sm != (void *)-1 && (uintptr_t)sm < SPACE_END && (sm[9999] = 3));
     struct shmid_ds ds;
     CHECK("shmctl", shmctl(id, IPC_STAT, &ds) == 0 && ds.shm_segsz == 10000 && ds.shm_nattch == 1);
     char *sm2 = shmat(id, 0, SHM_RDONLY);
@@ -108,13 +108,13 @@ int main(void) {
     for (int i = 0; i < 4000; i += 2) if (mprotect(many + i * 4096, 4096, PROT_READ)) fine = 0;
     CHECK("thousands of regions", fine && munmap(many, 4000 * 4096) == 0);
     char *x = mmap(0, 4096, RW | PROT_EXEC, ANON, -1, 0);
-    uint32_t code[] = {0x02a00513, 0x00008067}; // li a0, 42; ret
+    unsigned char code[] = RETURN_CONSTANT(42), code2[] = RETURN_CONSTANT(43), code3[] = RETURN_CONSTANT(44);
     memcpy(x, code, 8); __builtin___clear_cache(x, x + 8);
     CHECK("code written at run time", ((int (*)(void))x)() == 42);
-    code[0] = 0x02b00513; memcpy(x, code, 8); __builtin___clear_cache(x, x + 8);
+    memcpy(x, code2, 8); __builtin___clear_cache(x, x + 8);
     CHECK("and rewritten", ((int (*)(void))x)() == 43);
     mmap(x, 4096, RW | PROT_EXEC, ANON | MAP_FIXED, -1, 0);
-    code[0] = 0x02c00513; memcpy(x, code, 8); __builtin___clear_cache(x, x + 8);
+    memcpy(x, code3, 8); __builtin___clear_cache(x, x + 8);
     CHECK("and mapped over", ((int (*)(void))x)() == 44);
     return finish();
 }

@@ -39,7 +39,7 @@ static void landing(void) { edited++; longjmp(*(jmp_buf *)edit_target, 1); }
 static void edit_handler(int s, siginfo_t *i, void *u) {
     (void)s; (void)i;
     ucontext_t *c = u;
-    c->uc_mcontext.__gregs[REG_PC] = (unsigned long)landing;
+    CONTEXT_PC(c) = (unsigned long)landing;
 }
 static jmp_buf back;
 static void *fault_at; static int fault_code, fault_signal;
@@ -63,7 +63,7 @@ static void do_kill_blocked(void) { sigset_t b, p; sigemptyset(&b); sigaddset(&b
 static void do_kill_unblock(void) { sigset_t b; sigemptyset(&b); sigaddset(&b, SIGSEGV); sigprocmask(SIG_BLOCK, &b, 0); kill(getpid(), SIGSEGV); sigprocmask(SIG_UNBLOCK, &b, 0); _exit(3); }
 static void do_abort(void) { abort(); }
 static void do_kill9(void) { raise(SIGKILL); }
-static void do_ill(void) { __asm__ volatile(".word 0"); }
+static void do_ill(void) { UNDEFINED; }
 static void do_term(void) { raise(SIGTERM); }
 static void do_bad_stack(void) {
     install(SIGUSR1, SA_ONSTACK);
@@ -102,7 +102,7 @@ int main(void) {
     // every real-time signal number, glibc's own two too
     int all = 1;
     for (int s = 32; s <= 64; s++) {
-        struct { void *h; unsigned long f; unsigned long m; } ka = {handler, SA_SIGINFO, 0};
+        struct kernel_sigaction ka = {.handler = handler, .flags = SA_SIGINFO | RESTORER_FLAG, RESTORER};
         if (syscall(SYS_rt_sigaction, s, &ka, 0, 8)) all = 0;
         int before = count;
         syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), s);
@@ -150,7 +150,8 @@ int main(void) {
     char *two = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     munmap(two + 4096, 4096);
     if (!sigsetjmp(back, 1)) *(volatile uint64_t *)(two + 4092) = ~0ull;
-    CHECK("a straddling store faults at the bad page and stores nothing", fault_at == two + 4096 && two[4092] == 0);
+    // 32-bit compilers make two stores of it.
+    CHECK("a straddling store faults at the bad page and stores nothing", fault_at == two + 4096 && (two[4092] == 0 || sizeof(long) == 4));
     if (!sigsetjmp(back, 1)) ((void (*)(void))(two))();
     CHECK("jump to data is ACCERR at the target", fault_signal == SIGSEGV && fault_code == SEGV_ACCERR && fault_at == two);
     if (!sigsetjmp(back, 1)) ((void (*)(void))0x1234560)();
@@ -160,10 +161,10 @@ int main(void) {
     char *file = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (!sigsetjmp(back, 1)) file[4096] = 1;
     CHECK("beyond the end of a file is SIGBUS", fault_signal == SIGBUS && fault_code == BUS_ADRERR && fault_at == file + 4096);
-    if (!sigsetjmp(back, 1)) __asm__ volatile(".word 0");
-    CHECK("an illegal instruction is ILL_ILLOPC", fault_signal == SIGILL && fault_code == ILL_ILLOPC);
-    if (!sigsetjmp(back, 1)) __asm__ volatile("ebreak");
-    CHECK("ebreak is TRAP_BRKPT", fault_signal == SIGTRAP && fault_code == TRAP_BRKPT);
+    if (!sigsetjmp(back, 1)) UNDEFINED;
+    CHECK("an undefined instruction is SIGILL", fault_signal == SIGILL && fault_code == UNDEFINED_CODE);
+    if (!sigsetjmp(back, 1)) BREAKPOINT;
+    CHECK("a breakpoint is SIGTRAP", fault_signal == SIGTRAP && fault_code == BREAKPOINT_CODE);
 
     struct sigaction ea = {.sa_sigaction = edit_handler, .sa_flags = SA_SIGINFO};
     sigaction(SIGUSR2, &ea, 0);
@@ -176,10 +177,8 @@ int main(void) {
     // floating registers survive a handler
     struct sigaction ff = {.sa_handler = fpr_handler};
     sigaction(SIGUSR1, &ff, 0);
-    register double d __asm__("fs3") = 2.5;
-    __asm__ volatile("" : "+f"(d));
-    raise(SIGUSR1);
-    __asm__ volatile("" : "+f"(d));
+    double d = 2.5;
+    SIGNAL_WITH(d, SIGUSR1);
     CHECK("floating registers survive", d == 2.5 && fpr_ok);
 
     // EINTR and restart
