@@ -60,11 +60,9 @@ public final class TranslationContext {
     private let unit = Unit()
     private let builder: Builder
     private let generator: CodeGenerator
-    /// Set while this thread alone may be inside.
-    var isExclusive = false
-    /// The chunk in use, how many flushes there had been when it was taken, and what is free of it.
+    /// The chunk in use, the epoch it was taken in, and what is free of it.
     private var chunk = -1
-    private var chunkFlushes: UInt32 = 0
+    private var chunkEpoch: UInt32 = 0
     private var position = 0
     private var chunkEnd = 0
     /// End of the chunk's pages that are known to be present.
@@ -251,7 +249,7 @@ public final class TranslationContext {
     /// had to be flushed.
     @inline(__always)
     private func makeRoom(_ room: Int, _ seen: UInt32) throws(TranslationFailure) {
-        if chunkFlushes == guise_load32(runtime.flushes) && chunk >= 0 && position + room <= chunkEnd
+        if chunkEpoch == seen && chunk >= 0 && position + room <= chunkEnd
             && nextUnit < (chunk + 1) * CodeCache.unitsPerChunk
             && nextLink + unit.count <= (chunk + 1) * CodeCache.linksPerChunk {
             if position + room > filledEnd && filledEnd < chunkEnd {
@@ -265,7 +263,7 @@ public final class TranslationContext {
             throw .flushed
         }
         chunk = fresh
-        chunkFlushes = guise_load32(runtime.flushes)
+        chunkEpoch = seen
         position = runtime.cache.offset(ofChunk: fresh)
         chunkEnd = position + CodeCache.chunkSize
         filledEnd = chunkEnd
@@ -330,7 +328,7 @@ public final class TranslationContext {
     @inline(__always)
     public func arrive(seen: UInt32) -> Bool {
         guise_exchange32(member.inside, 1)
-        if guise_load32(runtime.epoch) == seen && (seen & 1 == 0 || isExclusive) { return true }
+        if guise_load32(runtime.epoch) == seen && seen & 1 == 0 { return true }
         depart()
         while !runtime.mayEnter() { sched_yield() }
         return false
