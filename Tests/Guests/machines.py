@@ -12,11 +12,11 @@ benches = repository / "Benchmarks/programs"
 append = "console=ttyS0 quiet"
 
 
-@case("machines/kernel to init and power off")
+@case("machines/kernel to init and power off", on=("riscv64", "amd64", "i386"))
 def kernelToInit(c):
     console = c.boot(kernel=c.kernel(), initrd=c.initrd({"run": "echo machine $(uname -m) $((6 * 7))\n"}), append=f"{append} guise.run=/run")
     console.expect(r"INIT-UP [0-9.]+", 60)
-    console.expect(r"machine riscv64 42\r?\n", 20)
+    console.expect(rf"machine {c.machine} 42\r?\n", 20)
     console.end(20)
 
 
@@ -29,7 +29,7 @@ def interpreted(c):
     console.end(60)
 
 
-@case("machines/interactive shell with job control")
+@case("machines/interactive shell with job control", on=("riscv64", "amd64"))
 def shell(c):
     console = c.boot(kernel=c.kernel(), initrd=c.initrd(), append=append)
     console.expect(r"guise:/# ", 60)
@@ -44,7 +44,7 @@ def shell(c):
     console.end(30)
 
 
-@case("machines/four processors")
+@case("machines/four processors", on=("riscv64", "amd64"))
 def processors(c):
     run = "nproc; /atomics 1500; for i in 1 2 3 4; do /threads 5000 & done; wait; echo all done\n"
     files = {"run": run, "atomics": c.compile(repository / "Tests/Guests/programs/atomics.c"), "threads": c.compile(benches / "threads.c")}
@@ -58,10 +58,12 @@ def processors(c):
     console.end(30)
 
 
-@case("machines/programs compute the same as native ones")
+@case("machines/programs compute the same as native ones", on=("riscv64", "amd64", "i386"))
 def compute(c):
     gcc, run, files, want = c.need("gcc"), "", {}, []
     for name, count in (("coremix", 200), ("sha256", 20), ("fft", 5), ("nbody", 5000), ("bytecode", 5), ("hashtable", 3), ("forkexec", 30), ("pipe", 500)):
+        if name == "sha256" and c.guest == "i386":
+            continue  # needs a 128-bit type
         native = c.work / name
         c.run([gcc, "-O2", "-o", native, benches / f"{name}.c", "-lm", "-pthread"]).expect()
         want.append(c.run([native, str(count)]).expect().out.strip())
@@ -89,9 +91,9 @@ def panic(c):
     console.end(60, status=None)
 
 
-@case("machines/Debian installer to its first screen")
+@case("machines/Debian installer to its first screen", on=("riscv64", "amd64"))
 def installer(c):
-    files = cache / "installer/riscv64"
+    files = cache / "installer" / c.guest
     c.script("fetch-installer.sh", files / "ready")
     console = c.boot(kernel=files / "linux", initrd=files / "initrd.gz", append="console=ttyS0", memory="1024")
     console.expect(r"Select a language", 240)
@@ -322,7 +324,7 @@ def otherEngine(c):
     console.end(30)
 
 
-@case("machines/chaos: suspend and resume during boot and work", notQEMU="suspends in another way")
+@case("machines/chaos: suspend and resume during boot and work", notQEMU="suspends in another way", on=("riscv64", "amd64"))
 def chaosBoot(c):
     generator = random.Random()
     run = "i=0; while [ $i -lt 40 ]; do echo turn $i $(seq 1 $((i * 50)) | sha256sum | cut -c1-16); i=$((i + 1)); done; echo counted $i\n"

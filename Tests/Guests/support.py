@@ -17,6 +17,10 @@ guests = {
     "amd64": ("x86_64-linux-gnu-gcc", "qemu-x86_64-static", "x86_64"),
     "i386": ("i686-linux-gnu-gcc", "qemu-i386-static", "i686"),
 }
+# The same as --arch names them, and QEMU's machines.
+architectures = {"riscv64": "riscv64", "amd64": "x86_64", "i386": "i386"}
+qemuMachines = {"riscv64": ["qemu-system-riscv64", "-M", "virt"], "amd64": ["qemu-system-x86_64", "-M", "pc", "-cpu", "max"],
+                "i386": ["qemu-system-i386", "-M", "pc"]}
 cases = []
 
 
@@ -258,13 +262,14 @@ class Context:
         if self.qemu:
             if name or engine:
                 raise Skip("QEMU has not these options")
-            command = [self.need("qemu-system-riscv64"), "-M", "virt", "-m", memory, "-smp", cpus, "-nographic", "-no-reboot"]
+            tool, *machine = qemuMachines[self.guest]
+            command = [self.need(tool), *machine, "-m", memory, "-smp", cpus, "-nographic", "-no-reboot"]
             for option, value in (("-bios", firmware), ("-kernel", kernel), ("-initrd", initrd), ("-append", append)):
                 command += [option, value] if value else []
             if disk:
-                command += ["-drive", f"file={disk},format=raw,if=none,id=d", "-device", "virtio-blk-device,drive=d"]
+                command += ["-drive", f"file={disk},format=raw,if=none,id=d", "-device", "virtio-blk-device,drive=d" if self.guest == arch else "virtio-blk-pci,drive=d"]
             return self.console(command)
-        command = [self.guise, "boot", "--arch", arch, *(["--engine", engine] if engine else self.engine), "--memory", f"{memory}M", "--cpus", cpus]
+        command = [self.guise, "boot", "--arch", architectures[self.guest], *(["--engine", engine] if engine else self.engine), "--memory", f"{memory}M", "--cpus", cpus]
         for option, value in (("--firmware", firmware), ("--kernel", kernel), ("--initrd", initrd), ("--append", append), ("--disk", disk), ("--name", name)):
             command += [option, value] if value else []
         return self.console(command)
