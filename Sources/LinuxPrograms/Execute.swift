@@ -1,7 +1,7 @@
 // execve. A guest program replaces this process by executing our own binary again; the kernel then does all that execve
 // does to threads, descriptors, signals and timers. The new image learns what to load from one entry at the end of its
 // environment, so that argv and the rest of the environment are the guest's own, in /proc too. binfmt_misc is not used.
-// Host programs are executed directly unless a root confines the guest. Semantics: execve(2), fs/exec.c, binfmt_script.c.
+// Host programs are executed directly unless a root confines the guest or the guest is an x86 one itself. Semantics: execve(2), fs/exec.c, binfmt_script.c.
 
 import CHost
 import Glibc
@@ -83,9 +83,21 @@ struct ProgramResolver {
     let paths: GuestPaths
     /// What /proc/self/exe stands for: guest name, host path, and our own file's identity.
     var ownExecutable: (host: String, device: UInt64, inode: UInt64)?
+    /// The architecture of the program that executes; nil: `guise run` itself, which translates whatever it is given.
+    let guest: (any LinuxABI)?
     private static let scriptDepthMax = 5
 
-    init(paths: GuestPaths) { self.paths = paths }
+    init(paths: GuestPaths, guest: (any LinuxABI)? = nil) {
+        self.paths = paths
+        self.guest = guest
+    }
+
+    /// Whether a program of the host's is executed by the host: not by x86 guests, whose own programs look the same.
+    private func isForHost(_ header: ELFHeader) -> Bool {
+        guard let guest, !paths.isTranslating else { return false }
+        let hostMachines = [ELFHeader.hostMachine, ELFHeader.i386Machine]
+        return hostMachines.contains(header.machine) && !hostMachines.contains(guest.elfMachine)
+    }
 
     /// Resolves a path; the result's file is open. Failure is -errno.
     func resolve(_ path: [UInt8], at directory: Int32, flags: Int, arguments: [[UInt8]]) -> Result<ResolvedProgram, ResolveFailure> {
@@ -100,11 +112,10 @@ struct ProgramResolver {
             guard let head = readAt(file, 0, ProgramKind.headSize, partial: true) else { return close(file, EIO) }
             switch ProgramKind(head: head) {
             case .elf(let header):
-                if linuxABIs.contains(where: { header.isProgram(of: $0) }) {
+                if !isForHost(header), linuxABIs.contains(where: { header.isProgram(of: $0) }) {
                     return .success(ResolvedProgram(file: file, path: path, arguments: arguments, isHost: false))
                 }
-                let forHost = header.machine == ELFHeader.hostMachine || header.machine == ELFHeader.i386Machine
-                if forHost, !paths.isTranslating {
+                if isForHost(header) {
                     return .success(ResolvedProgram(file: file, path: path, arguments: arguments, isHost: true))
                 }
                 return close(file, ENOEXEC)
@@ -214,7 +225,7 @@ extension GuestThread {
         case (.failure(let why), _), (_, .failure(let why)): return failure(why.errno)
         }
         if arguments.isEmpty { arguments = [[]] }
-        var resolver = ProgramResolver(paths: process.paths)
+        var resolver = ProgramResolver(paths: process.paths, guest: abi)
         let own = ownExecutableIdentity
         resolver.ownExecutable = (process.hostExecutablePath, own.device, own.inode)
         switch resolver.resolve(path, at: directory, flags: Int(flags), arguments: arguments) {

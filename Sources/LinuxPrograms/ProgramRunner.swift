@@ -35,13 +35,6 @@ public enum ProgramRunner {
             throw ProgramStartError(status: status, description: "\(program): \(explain(why.errno))")
         case .success(let found): resolved = found
         }
-        if resolved.isHost {
-            let strings = environment.map { Array($0.utf8) }
-            let r = withCStrings(resolved.arguments) { argv in
-                withCStrings(strings) { envp in withCPath(resolved.path) { hostCall(.execve, $0, argv, envp) } }
-            }
-            throw ProgramStartError(status: ProgramStatus.cannotExecute, description: "\(program): \(explain(Int32(-r)))")
-        }
         let host = readLink("/proc/self/fd/\(resolved.file)") ?? ""
         let continuation = Continuation(
             file: resolved.file, path: resolved.path, executable: paths.guestName(Array(host.utf8)), options: options)
@@ -149,6 +142,8 @@ public enum ProgramRunner {
         process.personality = c.personality
         process.limits.addressSpace = (c.addressLimits[0], c.addressLimits[1])
         process.limits.data = (c.addressLimits[2], c.addressLimits[3])
+        // Loading touches pages of files that may be shorter than they say.
+        installHandlers()
         do {
             try process.load(
                 c.file, InitialStack(arguments: arguments, environment: environment, executablePath: c.path),
@@ -162,7 +157,6 @@ public enum ProgramRunner {
         var mask: UInt64 = 0
         withUnsafeMutablePointer(to: &mask) { _ = hostCall(.rt_sigprocmask, 0, 0, Int(bitPattern: $0), 8) }
         thread.bind()
-        installHandlers()
         thread.applyMask((mask & ~SignalSet.reserved) | c.blocked)
         thread.run()
         // The first thread's loop ends only with its process.

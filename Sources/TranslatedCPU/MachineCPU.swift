@@ -280,8 +280,8 @@ public class MachineCPU: Savable, @unchecked Sendable {
         if lockedAccess.isWanted {
             context.depart()
             lockedAccess.isActive = true
-            let done: Void? = engine.runtime.exclusively(by: context, seen: seen) { seen in
-                guard context.arrive(seen: seen) else { return }
+            let done: Void? = engine.runtime.exclusively(by: context, seen: seen) {
+                context.arriveAlone()
                 _ = context.run(unit, seen: seen)
                 finishLockedAccess()
             }

@@ -183,7 +183,7 @@ public final class X86MachineCPU: MachineCPU, InterruptTarget, @unchecked Sendab
         case .lookup, .link, .codeChanged: break
         case .misaligned:
             // AMD's misaligned vector accesses raise #GP; what CR0.AM forbids is another exception.
-            let isChecked = GuestX86.Mode(rawValue: mode).has(GuestX86.Mode.alignment)
+            let isChecked = exitAccess & 4 == 0
             state.storeBytes(of: 0, toByteOffset: StateLayout.exitAddress, as: UInt64.self)
             fault(X86Fault(vector: isChecked ? ExceptionVector.alignment : ExceptionVector.generalProtection))
         case .illegalInstruction: fault(.invalidOpcode)

@@ -23,6 +23,13 @@ import Testing
 
     private static let repetitions = ProcessInfo.processInfo.environment["GUISE_FUZZ_PROGRAMS"].flatMap(Int.init) ?? 8
 
+    @Test(arguments: [true, false]) func `generated code does what the processor does with vectors`(registersInMemory: Bool) throws {
+        var cases = VectorCases(try X86Harness(), is64: true, seed: 4)
+        try cases.run(Self.rows([.sse, .avx, .mmx]), max(2, Self.repetitions / 4)) { harness, experiment, _ in
+            try harness.generated(experiment, registersInMemory: registersInMemory)
+        }
+    }
+
     @Test(arguments: [true, false]) func `the interpreter does what the processor does with SSE`(is64: Bool) throws {
         var cases = VectorCases(try X86Harness(), is64: is64)
         try cases.run(Self.rows(.sse), Self.repetitions)
@@ -53,7 +60,9 @@ struct VectorCases {
         random = SeededGenerator(state: seed)
     }
 
-    mutating func run(_ rows: [Int], _ repetitions: Int) throws {
+    mutating func run(_ rows: [Int], _ repetitions: Int, _ executor: (X86Harness, X86Case, Int) throws -> X86Outcome = {
+        $0.interpreted($1, eliminatesDeadCode: $2 & 1 == 1)
+    }) throws {
         for number in rows {
             let form = RandomInstruction(number, is64: is64)
             guard form.isPossible else { continue }
@@ -61,7 +70,7 @@ struct VectorCases {
             for turn in 0..<repetitions where wrong < 1 {
                 guard let (bytes, experiment) = experiment(form) else { continue }
                 let expected = try harness.native(experiment)
-                let actual = harness.interpreted(experiment, eliminatesDeadCode: turn & 1 == 1)
+                let actual = try executor(harness, experiment, turn)
                 let differences = expected.differences(from: actual)
                 if differences.isEmpty { continue }
                 wrong += 1

@@ -28,6 +28,11 @@ import Translator
         var cases = X87Cases(try X86Harness(), is64: is64)
         try cases.run(Self.rows, Self.repetitions)
     }
+
+    @Test func `generated code does what the processor does with x87`() throws {
+        var cases = X87Cases(try X86Harness(), is64: true, seed: 2)
+        try cases.run(Self.rows, max(4, Self.repetitions / 3)) { harness, experiment, _ in try harness.generated(experiment) }
+    }
 }
 
 /// Random experiments with x87 rows.
@@ -44,7 +49,9 @@ struct X87Cases {
         random = SeededGenerator(state: seed)
     }
 
-    mutating func run(_ rows: [Int], _ repetitions: Int) throws {
+    mutating func run(_ rows: [Int], _ repetitions: Int, _ executor: (X86Harness, X86Case, Int) throws -> X86Outcome = {
+        $0.interpreted($1, eliminatesDeadCode: $2 & 1 == 1)
+    }) throws {
         for number in rows {
             let form = RandomInstruction(number, is64: is64)
             guard form.isPossible else { continue }
@@ -52,7 +59,7 @@ struct X87Cases {
             for turn in 0..<repetitions where wrong < 1 {
                 guard let (bytes, experiment) = experiment(form) else { continue }
                 let expected = try harness.native(experiment)
-                let actual = harness.interpreted(experiment, eliminatesDeadCode: turn & 1 == 1)
+                let actual = try executor(harness, experiment, turn)
                 let differences = expected.differences(from: actual)
                 if differences.isEmpty { continue }
                 wrong += 1

@@ -1,13 +1,18 @@
 import Foundation
 import Testing
 
-/// x86 programs that write to their own code; compiled by the host's compiler.
-@Suite(.enabled(if: SelfModifyingTests.canRun, "needs gcc for x86-64 and the guise binary"), .serialized)
-struct SelfModifyingTests {
+/// What the suite needs of the host.
+private enum SelfModifyingTools {
     static let compiler = "/usr/bin/x86_64-linux-gnu-gcc"
     static var canRun: Bool {
         FileManager.default.isExecutableFile(atPath: compiler) && FileManager.default.isExecutableFile(atPath: ProbeTools.guise)
     }
+}
+
+/// x86 programs that write to their own code; compiled by the host's compiler.
+@Suite(.enabled(if: SelfModifyingTools.canRun, "needs gcc for x86-64 and the guise binary"), .serialized)
+struct SelfModifyingTests {
+    static let compiler = SelfModifyingTools.compiler
 
     @Test(arguments: ["translate", "interpret"])
     func `changed code is what runs`(_ engine: String) throws {

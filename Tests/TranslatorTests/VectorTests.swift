@@ -71,10 +71,11 @@ struct VectorOperands {
 
 @Suite struct VectorTests {
     /// A unit that computes v3 or x1 = operation(v0 or x0, v1 or x0, v2 or x0).
-    private static func unit(_ operation: VectorOperation, _ immediate: UInt8) -> Unit {
+    private static func unit(_ operation: VectorOperation, _ immediate: UInt8, traps: Bool = false) -> Unit {
         let unit = Unit(capacity: 32)
         let b = Builder(unit: unit, globals: VectorGuest.globals)
         b.begin(start: 0x1000, mode: 0, rounding: .nearestEven)
+        unit.trapsFloats = traps
         b.instruction(0x1000)
         let signature = operation.signature
         func operand(_ type: ValueType, _ number: Int) -> ValueID {
@@ -120,6 +121,33 @@ struct VectorOperands {
 
     @Test func `rows and cases have the same names in the same order`() {
         #expect(VectorTable.names == VectorOperation.allCases.map { "\($0)" })
+    }
+
+    @Test(.enabled(if: guise_cpu_has_v3() != 0))
+    func `an unmasked exception leaves generated code as it leaves the interpreter`() throws {
+        let code = try GeneratedCode(pinned: [0, 1, 2, 3, 4] + [0, 1, 2].map(VectorGuest.x), globals: VectorGuest.globals)
+        let interpreter = Interpreter(globals: VectorGuest.globals, helpers: [], floatRules: .x86, memory: .identity)
+        var operands = VectorOperands(seed: 7)
+        var taken = 0
+        for operation in VectorOperation.allCases where operation.signature.usesMXCSR {
+            let unit = Self.unit(operation, 0, traps: true)
+            guard code.generate(unit) != nil else {
+                Issue.record("\(operation) is declined")
+                continue
+            }
+            for _ in 0..<10 {
+                let vectors = (0..<4).map { _ in operands.vector() }
+                let mxcsr = operands.mxcsr() & ~UInt32(truncatingIfNeeded: operands.next() & 0x1F80)
+                let host = TestState(), ours = TestState()
+                Self.put(host, vectors, [operands.half(), operands.half(), 0], mxcsr)
+                let block = UnsafeMutableRawBufferPointer(start: ours.block, count: StateLayout.size)
+                block.copyMemory(from: UnsafeRawBufferPointer(start: host.block, count: StateLayout.size))
+                let hostKind = code.enter(host), kind = interpreter.run(unit, state: ours.block)
+                if kind.exceptionVector == 19 { taken += 1 }
+                #expect(hostKind == kind && host.pc == ours.pc && Self.result(host) == Self.result(ours), "\(operation)")
+            }
+        }
+        #expect(taken > 100)
     }
 
     @Test(.enabled(if: guise_cpu_has_v3() != 0), arguments: [true, false])

@@ -24,8 +24,14 @@ struct LinuxX86_64: LinuxABI {
     /// Below the usual 128 TiB: the emulator itself lives above, and so do no hints that programs give.
     let addressLimit = HostAddresses.limitForGuests
 
-    private static let table: [SystemCall] = (0..<512).map { number in
-        SystemCall(rawValue: UInt16(number)) ?? .unassigned
+    /// The calls by SYSCALL, and from `i386Offset` on those by INT 80, which 64-bit programs can make too.
+    private static let table: [SystemCall] = (0..<i386Offset).map { SystemCall(rawValue: UInt16($0)) ?? .unassigned }
+        + i386SystemCalls
+    private static let i386Offset: UInt64 = 512
+
+    /// Whether the program left by INT 80.
+    private func isI386(_ r: UnsafeMutableRawPointer) -> Bool {
+        r.load(fromByteOffset: StateLayout.exitAddress, as: UInt64.self) == SystemCallGate.interrupt80.rawValue
     }
 
     /// CPUID leaf 1 EDX; HWCAP2: ring 3 MONITOR no, FSGSBASE yes.
@@ -36,20 +42,30 @@ struct LinuxX86_64: LinuxABI {
 
     func processorDescription(count: Int) -> String { X86Processor.description(count: count) }
 
-    func callNumber(_ r: UnsafeMutableRawPointer) -> UInt64 { X86State(r).register(X86Register.ax) & 0xffff_ffff }
+    func callNumber(_ r: UnsafeMutableRawPointer) -> UInt64 {
+        let number = X86State(r).register(X86Register.ax) & 0xffff_ffff
+        if isI386(r) { return number + LinuxX86_64.i386Offset }
+        return number < LinuxX86_64.i386Offset ? number : .max
+    }
     func callArguments(_ r: UnsafeMutableRawPointer) -> CallArguments {
+        if isI386(r) { return LinuxI386().callArguments(r) }
         let state = X86State(r)
         return CallArguments(
             a0: state.register(X86Register.di), a1: state.register(X86Register.si), a2: state.register(X86Register.dx),
             a3: state.register(10), a4: state.register(8), a5: state.register(9))
     }
+    func perform(_ call: SystemCall, _ a: CallArguments, _ thread: GuestThread) -> CallResult {
+        isI386(thread.registers) ? thread.performCompat(call, a) : thread.perform(call, a)
+    }
     func finishCall(_ r: UnsafeMutableRawPointer, result: Int) {
         let state = X86State(r)
         let next = state.pc &+ X86Program.callLength(state.pc)
         state.setRegister(X86Register.ax, UInt64(bitPattern: Int64(result)))
-        // SYSCALL leaves the return address and the flags in RCX and R11.
-        state.setRegister(X86Register.cx, next)
-        state.setRegister(11, UInt64(state.eflags))
+        if !isI386(r) {
+            // SYSCALL leaves the return address and the flags in RCX and R11.
+            state.setRegister(X86Register.cx, next)
+            state.setRegister(11, UInt64(state.eflags))
+        }
         state.pc = next
     }
     func programCounter(_ r: UnsafeMutableRawPointer) -> UInt64 { X86State(r).pc }

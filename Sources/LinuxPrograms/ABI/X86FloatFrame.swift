@@ -92,6 +92,7 @@ enum X86FloatFrame {
                 memcpy(r + X86Layout.x87InstructionPointer, p.baseAddress! + 8, 16)
                 for i in 0..<8 { memcpy(stackRegister(r, i), p.baseAddress! + 32 + 16 * i, 10) }
             }
+            X86State(r).updateMode()
             return true
         }
     }

@@ -58,6 +58,7 @@ enum X86Program {
         r.storeBytes(of: controlInitial, toByteOffset: X86Layout.x87Control, as: UInt16.self)
         memset(r + X86Layout.xmm(0), 0, 512)
         r.storeBytes(of: mxcsrInitial, toByteOffset: StateLayout.guestMXCSR, as: UInt32.self)
+        X86State(r).updateMode()
     }
 
     // MARK: registers as a whole
@@ -210,7 +211,7 @@ enum X86Program {
         switch exit {
         case .illegalInstruction: fault(vector: Int(ExceptionVector.invalidOpcode), error: 0, previous: previous, r)
         case .breakpoint: fault(vector: Int(ExceptionVector.breakpoint), error: 0, previous: previous, r)
-        case .misaligned: fault(vector: Int(ExceptionVector.alignment), error: 0, previous: previous, r)
+        case .misaligned: fault(vector: Int(ExceptionVector.generalProtection), error: 0, previous: previous, r)
         case .exception(let vector, let error): fault(vector: vector, error: error, previous: previous, r)
         default: nil
         }

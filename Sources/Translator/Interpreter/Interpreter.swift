@@ -120,7 +120,7 @@ public final class Interpreter {
 
             // MARK: vectors
             case .vector:
-                if vector(op, index, values, highs, state) { return leave(.exception(Self.simdException), state, pc) }
+                if vector(op, index, values, highs, state) { return leave(.exception(VectorEvaluation.simdException), state, pc) }
             case .vectorFromInteger:
                 values[index] = Int64(bitPattern: Self.zeroExtended(values[Int(op.a)], instructions[Int(op.a)].type))
                 highs[index] = 0
@@ -255,9 +255,6 @@ public final class Interpreter {
     }
 
     // MARK: vectors
-
-    /// Number of the exception an unmasked SIMD floating point exception raises (x86 #XM).
-    private static let simdException = 19
 
     /// Evaluates a vector operation; true when it faults.
     @inline(never)

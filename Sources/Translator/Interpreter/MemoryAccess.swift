@@ -32,6 +32,8 @@ struct MemoryAccess {
     private enum Access {
         static let read: UInt32 = 0
         static let write: UInt32 = 1
+        /// With the others: of 16 bytes.
+        static let vector: UInt32 = 4
     }
 
     private let identity: Bool
@@ -101,7 +103,7 @@ struct MemoryAccess {
             let access = load(address, format, state)
             return (Vector128(low: UInt64(bitPattern: access.value), high: 0), access.exit)
         }
-        if format.requiresAlignment && address & 15 != 0 { return (Vector128(), misaligned(address, Access.read, state)) }
+        if format.requiresAlignment && address & 15 != 0 { return (Vector128(), misaligned(address, Access.read | Access.vector, state)) }
         var value = Vector128()
         if identity {
             let missing = withUnsafeMutableBytes(of: &value) {
@@ -121,7 +123,7 @@ struct MemoryAccess {
     func storeVector(_ address: UInt64, _ format: MemoryFormat, _ value: Vector128,
                      _ state: UnsafeMutableRawPointer) -> UInt32 {
         guard format.sizeLog2 == 4 else { return store(address, format, Int64(bitPattern: value.low), state) }
-        if format.requiresAlignment && address & 15 != 0 { return misaligned(address, Access.write, state) }
+        if format.requiresAlignment && address & 15 != 0 { return misaligned(address, Access.write | Access.vector, state) }
         if identity {
             return guise_store16(address, value.low, value.high) == 0 ? 0 : fault(Access.write, state)
         }

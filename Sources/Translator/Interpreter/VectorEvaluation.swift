@@ -6,6 +6,9 @@ import SoftFloat
 
 /// Evaluates vector operations exactly.
 enum VectorEvaluation {
+    /// Number of the exception an unmasked SIMD floating point exception raises (x86 #XM).
+    static let simdException = 19
+
     /// Condition codes in their stored form: as LAHF gives them in bits 15…8, OF in bit 0; AF clear.
     static func packedFlags(carry: Bool, zero: Bool, sign: Bool, parity: Bool, overflow: Bool) -> Int64 {
         (carry ? 0x100 : 0) | 0x200 | (parity ? 0x400 : 0) | (zero ? 0x4000 : 0) | (sign ? 0x8000 : 0) | (overflow ? 1 : 0)
@@ -94,7 +97,7 @@ enum VectorEvaluation {
 }
 
 /// The out-of-line call of generated code: operands and operation word in the scratch area, result in place of the first
-/// operand. Only operations without MXCSR need it.
+/// operand. An unmasked exception leaves the unit.
 let vectorCallTarget: HelperFunction = { state, _, _, _ in
     let scratch = state + StateLayout.vectorScratch
     func operand(_ index: Int) -> Vector128 {
@@ -103,9 +106,14 @@ let vectorCallTarget: HelperFunction = { state, _, _, _ in
     }
     let word = scratch.load(fromByteOffset: 48, as: UInt32.self)
     guard let operation = VectorOperation(rawValue: UInt16(truncatingIfNeeded: word)) else { return 0 }
-    var mxcsr: UInt32 = 0x1F80, faults = false
+    var mxcsr = state.load(fromByteOffset: StateLayout.guestMXCSR, as: UInt32.self), faults = false
     let result = VectorEvaluation.evaluate(operation, UInt8(truncatingIfNeeded: word >> 16), operand(0), operand(1),
                                            operand(2), mxcsr: &mxcsr, faults: &faults)
+    state.storeBytes(of: mxcsr, toByteOffset: StateLayout.guestMXCSR, as: UInt32.self)
+    if faults {
+        state.storeBytes(of: ExitKind.exception(VectorEvaluation.simdException).rawValue,
+                         toByteOffset: StateLayout.helperExit, as: UInt32.self)
+    }
     scratch.storeBytes(of: result.low, as: UInt64.self)
     scratch.storeBytes(of: result.high, toByteOffset: 8, as: UInt64.self)
     return 0

@@ -132,7 +132,8 @@ public struct ExitKind: RawRepresentable, Equatable, Sendable {
     public static let illegalInstruction = ExitKind(5)
     /// `exitAddress`, `exitAccess`.
     public static let memoryFault = ExitKind(6)
-    /// A misaligned access that must fault; `exitAddress`, `exitAccess`.
+    /// A misaligned access that must fault; `exitAddress`, `exitAccess`, whose bit 2 is set for accesses of 16 bytes (x86:
+    /// #GP rather than #AC).
     public static let misaligned = ExitKind(7)
     /// An instruction cache flush was executed; `pc` is the next instruction.
     public static let instructionFence = ExitKind(8)

@@ -60,8 +60,6 @@ public final class TranslationContext {
     private let unit = Unit()
     private let builder: Builder
     private let generator: CodeGenerator
-    /// Set while this thread alone may be inside.
-    var isExclusive = false
     /// The chunk in use, how many flushes there had been when it was taken, and what is free of it.
     private var chunk = -1
     private var chunkFlushes: UInt32 = 0
@@ -330,11 +328,14 @@ public final class TranslationContext {
     @inline(__always)
     public func arrive(seen: UInt32) -> Bool {
         guise_exchange32(member.inside, 1)
-        if guise_load32(runtime.epoch) == seen && (seen & 1 == 0 || isExclusive) { return true }
+        if guise_load32(runtime.epoch) == seen && seen & 1 == 0 { return true }
         depart()
         while !runtime.mayEnter() { sched_yield() }
         return false
     }
+
+    /// Goes inside from the body of `exclusively`.
+    public func arriveAlone() { guise_exchange32(member.inside, 1) }
 
     /// Goes outside without having run anything.
     @inline(__always) public func depart() { guise_release32(member.inside, 0) }

@@ -59,7 +59,7 @@ public final class TranslationRuntime: @unchecked Sendable {
     /// Called during a flush, while no thread runs generated code; set once before the first vCPU runs.
     public var flushed: (() -> Void)?
     /// Raised at the start of every flush and at its end, so that it is odd while one is under way: then nobody goes inside.
-    /// What was found in another epoch must be looked up again. An exclusive access counts as a flush here.
+    /// What was found in another epoch must be looked up again.
     let epoch: UnsafeMutablePointer<UInt32>
     /// How often the cache has been emptied: chunks taken before belong to nobody.
     let flushes: UnsafeMutablePointer<UInt32>
@@ -486,10 +486,10 @@ public final class TranslationRuntime: @unchecked Sendable {
         pthread_mutex_unlock(lock)
     }
 
-    /// Runs `body` while no other thread is inside. The caller is outside; the body may go in with the epoch it is given,
-    /// but must not translate.
+    /// Runs `body` while no other thread is inside. The caller is outside; the body may go in with `arriveAlone`, but must
+    /// not translate.
     /// - Returns: nil, without having run it, when there has been a flush since `seen` was read.
-    public func exclusively<Result>(by caller: TranslationContext, seen: UInt32, _ body: (UInt32) -> Result) -> Result? {
+    public func exclusively<Result>(by caller: TranslationContext, seen: UInt32, _ body: () -> Result) -> Result? {
         while true {
             pthread_mutex_lock(lock)
             if !flushing { break }
@@ -501,7 +501,7 @@ public final class TranslationRuntime: @unchecked Sendable {
             return nil
         }
         flushing = true
-        // Odd, so that nobody comes in but the caller; the translations stay.
+        // Whoever is about to go in notices by the epoch; what they have looked up stays good.
         guise_store32(epoch, epoch.pointee &+ 1)
         let others = members.filter { $0 !== caller.member }
         for other in others { guise_store32(other.state + StateLayout.exitRequest, 1) }
@@ -509,9 +509,7 @@ public final class TranslationRuntime: @unchecked Sendable {
         for other in others {
             while guise_load32(other.inside) != 0 { sched_yield() }
         }
-        caller.isExclusive = true
-        let result = body(seen &+ 1)
-        caller.isExclusive = false
+        let result = body()
         pthread_mutex_lock(lock)
         guise_store32(epoch, epoch.pointee &+ 1)
         flushing = false
@@ -519,7 +517,7 @@ public final class TranslationRuntime: @unchecked Sendable {
         return result
     }
 
-    /// False while a flush or an exclusive access is under way; nobody else may go in.
+    /// False while a flush is under way; nobody may go in.
     func mayEnter() -> Bool {
         pthread_mutex_lock(lock)
         defer { pthread_mutex_unlock(lock) }

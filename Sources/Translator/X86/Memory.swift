@@ -41,7 +41,8 @@ extension CodeGenerator {
         }
         if aligned && format.sizeLog2 > 0 {
             asm.testImmediate(base, Int32(format.sizeBytes - 1))
-            cold.append(ColdCode(kind: .misaligned, entry: asm.jcc(CC.ne), register: base, aux: write ? 1 : 0,
+            cold.append(ColdCode(kind: .misaligned, entry: asm.jcc(CC.ne), register: base,
+                                 aux: (write ? 1 : 0) | (format.sizeLog2 == 4 ? 4 : 0),
                                  value: currentPC))
         }
         if options.identityMemory { return (.mem(base, offset), -1) }

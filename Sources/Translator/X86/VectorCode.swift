@@ -13,7 +13,7 @@ extension CodeGenerator {
             return
         }
         let signature = operation.signature
-        guard thunks.hostHas(signature.needs) else { return emitVectorCall(index, instruction, signature) }
+        if isOutOfLine(signature) { return emitVectorCall(index, instruction, signature) }
         switch signature.form {
         case .zero:
             let direct = directTarget(index)
@@ -95,7 +95,12 @@ extension CodeGenerator {
     func vectorKeepsFlags(_ instruction: Instruction) -> Bool {
         guard instruction.type != .flags,
               let operation = VectorOperation(rawValue: UInt16(truncatingIfNeeded: instruction.imm)) else { return false }
-        return operation.signature.form != .string && thunks.hostHas(operation.signature.needs)
+        return operation.signature.form != .string && !isOutOfLine(operation.signature)
+    }
+
+    /// Where the host lacks the instruction, and where its exceptions could be host signals.
+    private func isOutOfLine(_ signature: VectorSignature) -> Bool {
+        !thunks.hostHas(signature.needs) || unit.trapsFloats && signature.usesMXCSR
     }
 
     /// A temporary for the result: that of a dying operand, or a free one.
@@ -250,21 +255,32 @@ extension CodeGenerator {
 
     // MARK: out of line
 
-    /// For hosts without the instruction: operands and operation word to the scratch area, the interpreter's evaluation.
+    /// Operands and operation word to the scratch area, the interpreter's evaluation; it leaves the unit with the guest's
+    /// exception when one is unmasked.
     private func emitVectorCall(_ index: Int, _ instruction: Instruction, _ signature: VectorSignature) {
-        let direct = directTarget(index)
+        let direct = signature.result == .flags ? -1 : directTarget(index)
         var slot = StateLayout.vectorScratch
         for operand in [instruction.a, instruction.b, instruction.c] where operand != .none {
-            asm.vectorStore(.state(slot), floatRegister(operand), size: 16)
+            if unit.instructions[Int(operand)].type == .v128 {
+                asm.vectorStore(.state(slot), floatRegister(operand), size: 16)
+            } else {
+                asm.store(.state(slot), integerRegister(operand))
+            }
             slot += 16
         }
         asm.storeImmediate(.state(StateLayout.vectorScratch + 48),
                            Int32(truncatingIfNeeded: instruction.imm | Int64(instruction.aux) << 16), wide: false)
         asm.call(to: thunks.vectorCall)
         for operand in [instruction.a, instruction.b, instruction.c] where operand != .none { consume(operand) }
-        let target = direct >= 0 ? pin[direct] : allocateFloat()
-        asm.vectorLoad(target, .state(StateLayout.vectorScratch), size: 16)
-        define(index, target, direct: direct)
+        if signature.result == .v128 {
+            let target = direct >= 0 ? pin[direct] : allocateFloat()
+            asm.vectorLoad(target, .state(StateLayout.vectorScratch), size: 16)
+            define(index, target, direct: direct)
+        } else {
+            let target = direct >= 0 ? pin[direct] : allocate()
+            asm.load(target, .state(StateLayout.vectorScratch), wide: signature.result == .i64)
+            define(index, target, direct: direct)
+        }
     }
 }
 

@@ -55,7 +55,10 @@ final class GeneratedX86 {
             let kind: ExitKind = vector == pageFault ? .memoryFault : .exception(vector)
             state.storeBytes(of: position.pc, toByteOffset: StateLayout.pc, as: UInt64.self)
             state.storeBytes(of: kind.rawValue, toByteOffset: StateLayout.exitKind, as: UInt32.self)
-            state.storeBytes(of: address, toByteOffset: StateLayout.exitAddress, as: UInt64.self)
+            // As programs report #GP: at an address that nothing can be mapped at.
+            let generalProtection = 13
+            let place = vector == generalProtection ? 1 << 63 : address
+            state.storeBytes(of: place, toByteOffset: StateLayout.exitAddress, as: UInt64.self)
             state.storeBytes(of: isWrite ? 1 : 0, toByteOffset: StateLayout.exitAccess, as: UInt32.self)
             rip.pointee = engine.runtime.faultExitAddress
             return true

@@ -119,6 +119,7 @@ final class X86Harness {
         // As in every process, interrupts are enabled.
         state.eflags = before.flags | EFlags.interrupt
         state.mode = experiment.is64 ? .program64 : .program32
+        if before.mxcsr & 0x1F80 != 0x1F80 { state.mode = Mode(rawValue: state.mode.rawValue | Mode.simdTraps) }
         before.xmm.withUnsafeBytes { (block + X86Layout.xmm(0)).copyMemory(from: $0.baseAddress!, byteCount: 256) }
         before.ymmHigh.withUnsafeBytes { (block + X86Layout.ymmHigh(0)).copyMemory(from: $0.baseAddress!, byteCount: 256) }
         block.storeBytes(of: before.mxcsr, toByteOffset: StateLayout.guestMXCSR, as: UInt32.self)

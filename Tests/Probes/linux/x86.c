@@ -126,6 +126,8 @@ int main(void) {
     __asm__ volatile("syscall\n\t1: lea 1b(%%rip), %2" : "+a"(nr), "=c"(rcx), "=&r"(after) : : "r11", "memory");
     __asm__ volatile("mov %%r11, %0" : "=r"(r11));
     CHECK("syscall leaves the return address in RCX", rcx == after);
+    unsigned long by_old_gate = 20; __asm__ volatile("int $0x80" : "+a"(by_old_gate) : : "r8", "r9", "r10", "r11", "memory");
+    CHECK("INT 80 takes numbers of i386", by_old_gate == (unsigned long)getpid());
     CHECK("32-bit mappings on request", (uintptr_t)mmap(0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | 0x40, -1, 0) < 1ul << 31);
 #else
     unsigned short gs; __asm__ volatile("mov %%gs, %0" : "=r"(gs));
