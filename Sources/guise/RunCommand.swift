@@ -8,11 +8,11 @@ import LinuxPrograms
 struct RunCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run",
-        abstract: "Run a Linux program of another architecture.",
+        abstract: "Run a Linux program for riscv64, x86_64 or i386.",
         discussion: """
             Standard input, output and error, the arguments, the environment and the exit status are the program's own. \
             Without --root its interpreter and libraries are looked for in the usual cross root, \
-            such as /usr/riscv64-linux-gnu. Everything after PROGRAM belongs to the program.
+            such as /usr/riscv64-linux-gnu or /usr/i686-linux-gnu. Everything after PROGRAM belongs to it.
             """
     )
 

@@ -155,9 +155,11 @@ extension X86State {
     }
 
     private var programMode: Mode {
-        if is64BitCode { return .program64 }
+        let flags = systemFlags
+        let extra = (flags & EFlags.tf != 0 ? Mode.single : 0) | (flags & EFlags.ac != 0 ? Mode.alignment : 0)
+        if is64BitCode { return Mode(rawValue: Mode.program64.rawValue | extra) }
         let flat = segment(.ds).isFlatData && segment(.es).isFlatData && segment(.ss).isFlatData
-        return Mode(rawValue: Mode.program32.rawValue & (flat ? .max : ~Mode.flatData) | wideSegments)
+        return Mode(rawValue: Mode.program32.rawValue & (flat ? .max : ~Mode.flatData) | wideSegments | extra)
     }
 
     /// Bits of FS and GS that need no check outside 64-bit code.

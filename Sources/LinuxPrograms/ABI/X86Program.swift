@@ -178,9 +178,8 @@ enum X86Program {
         switch UInt8(truncatingIfNeeded: vector) {
         case ExceptionVector.divide: return signal(SIGFPE, 1, here) // FPE_INTDIV
         case ExceptionVector.debug:
-            let stepBit: UInt64 = 1 << 14, breakBits: UInt64 = 15
-            let cause = r.load(fromByteOffset: SystemLayout.dr6, as: UInt64.self)
-            return signal(SIGTRAP, cause & stepBit != 0 ? 2 : cause & breakBits != 0 ? 4 : 1, here)
+            // Programs have no breakpoint registers: a step (TRAP_TRACE), or INT1.
+            return signal(SIGTRAP, state.eflags & EFlags.tf != 0 ? 2 : 1, here)
         case ExceptionVector.breakpoint: return signal(SIGTRAP)
         case ExceptionVector.invalidOpcode: return signal(SIGILL, 2, here) // ILL_ILLOPN
         case ExceptionVector.segmentNotPresent, ExceptionVector.stack: return signal(SIGBUS)
@@ -206,12 +205,20 @@ enum X86Program {
         return flags & inexact != 0 ? 6 : 0
     }
 
+    /// Whether the access that was misaligned is one of 16 bytes (`ExitKind.misaligned`).
+    private static func isVectorAccess(_ r: UnsafeMutableRawPointer) -> Bool {
+        r.load(fromByteOffset: StateLayout.exitAccess, as: UInt32.self) & 4 != 0
+    }
+
     /// The signal for what the engine reports.
     static func fault(_ exit: UserExit, previous: TrapRecord, _ r: UnsafeMutableRawPointer) -> ProgramFault? {
         switch exit {
         case .illegalInstruction: fault(vector: Int(ExceptionVector.invalidOpcode), error: 0, previous: previous, r)
         case .breakpoint: fault(vector: Int(ExceptionVector.breakpoint), error: 0, previous: previous, r)
-        case .misaligned: fault(vector: Int(ExceptionVector.generalProtection), error: 0, previous: previous, r)
+        case .misaligned:
+            // Of a vector that must be aligned, or of whatever EFLAGS.AC forbids.
+            fault(vector: Int(isVectorAccess(r) ? ExceptionVector.generalProtection : ExceptionVector.alignment), error: 0,
+                  previous: previous, r)
         case .exception(let vector, let error): fault(vector: vector, error: error, previous: previous, r)
         default: nil
         }
