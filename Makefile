@@ -1,7 +1,8 @@
 # Guise. `make run` and `make test` do all their own set-up on Debian; everything downloaded is cached outside the
 # repository, in $GUISE_CACHE or ~/.cache/guise.
 
-ARCH ?= riscv64
+# Of `make run`: x86_64, i386 or riscv64.
+ARCH ?= x86_64
 PREFIX ?= /usr/local
 SWIFT ?= swift
 
@@ -48,9 +49,8 @@ test-chaos: build
 
 bench: build
 	@Scripts/packages.sh bench
-	@Scripts/guests/make-root.sh $(ARCH) >/dev/null
-	Benchmarks/run --write
-	Benchmarks/run --machine --write
+	@for guest in riscv64 amd64; do Scripts/guests/make-root.sh $$guest >/dev/null && Benchmarks/run --guest $$guest --write && \
+		Benchmarks/run --guest $$guest --machine --write || exit 1; done
 
 # Builds only what is missing, so that `sudo make install` after `make build` compiles nothing as root.
 install:

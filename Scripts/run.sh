@@ -2,7 +2,7 @@
 # run.sh ARCH: boots Debian's kernel and a busybox initrd to an interactive shell. `poweroff` ends it.
 # ARCH is riscv64, x86_64 or i386.
 source "$(dirname "$0")/lib.sh"
-arch=${1:-riscv64}
+arch=${1:-x86_64}
 guest=$arch
 [ "$arch" != x86_64 ] || guest=amd64
 "$repository/Scripts/packages.sh" guests
