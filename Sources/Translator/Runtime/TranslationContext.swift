@@ -60,9 +60,9 @@ public final class TranslationContext {
     private let unit = Unit()
     private let builder: Builder
     private let generator: CodeGenerator
-    /// The chunk in use, the epoch it was taken in, and what is free of it.
+    /// The chunk in use, how many flushes there had been when it was taken, and what is free of it.
     private var chunk = -1
-    private var chunkEpoch: UInt32 = 0
+    private var chunkFlushes: UInt32 = 0
     private var position = 0
     private var chunkEnd = 0
     /// End of the chunk's pages that are known to be present.
@@ -249,7 +249,7 @@ public final class TranslationContext {
     /// had to be flushed.
     @inline(__always)
     private func makeRoom(_ room: Int, _ seen: UInt32) throws(TranslationFailure) {
-        if chunkEpoch == seen && chunk >= 0 && position + room <= chunkEnd
+        if chunkFlushes == guise_load32(runtime.flushes) && chunk >= 0 && position + room <= chunkEnd
             && nextUnit < (chunk + 1) * CodeCache.unitsPerChunk
             && nextLink + unit.count <= (chunk + 1) * CodeCache.linksPerChunk {
             if position + room > filledEnd && filledEnd < chunkEnd {
@@ -263,7 +263,7 @@ public final class TranslationContext {
             throw .flushed
         }
         chunk = fresh
-        chunkEpoch = seen
+        chunkFlushes = guise_load32(runtime.flushes)
         position = runtime.cache.offset(ofChunk: fresh)
         chunkEnd = position + CodeCache.chunkSize
         filledEnd = chunkEnd

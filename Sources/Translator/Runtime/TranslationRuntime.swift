@@ -61,6 +61,8 @@ public final class TranslationRuntime: @unchecked Sendable {
     /// Raised at the start of every flush and at its end, so that it is odd while one is under way: then nobody goes inside.
     /// What was found in another epoch must be looked up again.
     let epoch: UnsafeMutablePointer<UInt32>
+    /// How often the cache has been emptied: chunks taken before belong to nobody.
+    let flushes: UnsafeMutablePointer<UInt32>
     private var flushing = false
     private var forkCopy: UnsafeMutablePointer<UInt8>?
     /// The IR of each unit when interpreting, by unit index; retained.
@@ -95,6 +97,8 @@ public final class TranslationRuntime: @unchecked Sendable {
         cache.reserveStart(thunks.end - cache.writable)
         lock = .allocate(capacity: 1)
         pthread_mutex_init(lock, nil)
+        flushes = .allocate(capacity: 1)
+        flushes.initialize(to: 0)
         epoch = .allocate(capacity: 16)
         epoch.initialize(repeating: 0, count: 16)
     }
@@ -107,6 +111,7 @@ public final class TranslationRuntime: @unchecked Sendable {
         pthread_mutex_destroy(lock)
         lock.deallocate()
         epoch.deallocate()
+        flushes.deallocate()
     }
 
     // MARK: membership
@@ -474,6 +479,7 @@ public final class TranslationRuntime: @unchecked Sendable {
         straddlers.removeAll()
         flushed?()
         cache.takeBack(releasing: releasing)
+        guise_store32(flushes, flushes.pointee &+ 1)
         for member in members { Self.clearJumpCache(member.state) }
         guise_store32(epoch, epoch.pointee &+ 1)
         flushing = false
