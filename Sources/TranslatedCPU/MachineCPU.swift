@@ -90,6 +90,7 @@ public class MachineCPU: Savable, @unchecked Sendable {
 
     deinit {
         if engine.options.statistics { fputs("guise: hart \(hartID): \(context.statistics)\n", stderr) }
+        if let path = engine.options.codeDump { engine.runtime.dumpCode(to: path) }
         context.retire()
         lockedAccess.copy.deallocate()
         requests.deallocate()
