@@ -409,6 +409,12 @@ public final class Builder {
 
     // MARK: control
 
+    /// Starts a block of a region: exits of the unit to `address` lead here. Nothing is known about registers.
+    public func block(_ address: UInt64) {
+        unit.appendBlock(address)
+        forgetGlobals()
+    }
+
     /// Marks the start of the guest instruction at `pc`.
     @inlinable @inline(__always)
     public func instruction(_ pc: UInt64) {

@@ -1,5 +1,6 @@
-// A translation unit: one entry, a straight run of operations with side exits, one terminator. Reused from unit to unit,
-// so that translating allocates nothing.
+// A translation unit: one entry, a straight run of operations with side exits, one terminator. A region has several such
+// runs, each behind a `block`, and is still entered at its start only. Reused from unit to unit, so that translating
+// allocates nothing.
 
 /// The operations of one unit, plus what executors need to know about each value.
 public final class Unit {
@@ -19,6 +20,29 @@ public final class Unit {
 
     /// Whether the unit has a jump backward or an indirect one, so that it can be part of a loop; filled by `DeadCode`.
     public var isLooping = false
+
+    /// Where the last jump backward found by `DeadCode` leads, which is not a call; all ones when there is none.
+    public var loopTarget = UInt64.max
+
+    /// A `block` of a region.
+    public struct Block: BitwiseCopyable {
+        /// Guest address, and position of the operation.
+        public var address: UInt64, index: Int
+    }
+    /// The blocks of a region in program order; empty for a straight run.
+    public private(set) var blocks: [Block] = []
+
+    /// Starts a block.
+    public func appendBlock(_ address: UInt64) {
+        blocks.append(Block(address: address, index: count))
+        append(Instruction(.block, .void, imm: Int64(bitPattern: address)))
+    }
+
+    /// Number of the block of a region that starts at a guest address; -1 when there is none.
+    @inline(__always)
+    public func block(at address: UInt64) -> Int {
+        blocks.isEmpty ? -1 : blocks.firstIndex { $0.address == address } ?? -1
+    }
 
     /// The operations; valid up to `count`.
     @inlinable public var instructions: UnsafeMutablePointer<Instruction> { storedInstructions }
@@ -49,6 +73,8 @@ public final class Unit {
         instructions.update(from: other.instructions, count: other.count)
         uses.update(from: other.uses, count: other.count)
         storedCount = other.count
+        loopTarget = other.loopTarget
+        blocks = other.blocks
     }
 
     deinit {
@@ -65,6 +91,7 @@ public final class Unit {
         byteLength = 0
         guestInstructionCount = 0
         storedCount = 0
+        if !blocks.isEmpty { blocks.removeAll(keepingCapacity: true) }
     }
 
     /// True for operations that either fault or go on.

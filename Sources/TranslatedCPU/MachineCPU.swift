@@ -253,6 +253,10 @@ public class MachineCPU: Savable, @unchecked Sendable {
             enteredUnit = unit
             link = context.run(unit, seen: seen)
             let kind = state.load(fromByteOffset: StateLayout.exitKind, as: UInt32.self)
+            if kind == ExitKind.hot.rawValue {
+                makeRegion(mode)
+                continue
+            }
             if let exit = handle(ExitKind(rawValue: kind) ?? .lookup) { return exit }
         }
     }
@@ -379,6 +383,24 @@ public class MachineCPU: Savable, @unchecked Sendable {
         }
         if unit != .noUnit && limit > 1 { context.connect(link, to: unit, identity: first, seen: seen) }
         return unit
+    }
+
+    /// A loop has been entered often: makes it a region. Its page is the one of the unit that counted.
+    private func makeRegion(_ mode: UInt32) {
+        let start = exitAddress, seen = context.epoch
+        context.restartLoopCount(pc)
+        let identity = state.load(fromByteOffset: MachineTLB.fetchSlot(start), as: UInt32.self)
+        guard mode == self.mode, identity != 0 else { return }
+        let page = engine.codePages[Int(identity)]
+        guard page.virtualPage == start >> 12, page.view == view(mode), isRAM(page.physicalPage),
+              let base = codeBytes(page.physicalPage, for: start) else { return }
+        protect(page.physicalPage)
+        let offset = Int(start & 0xFFF)
+        let made = context.region(start: start, mode: mode, context: identity, page: page.physicalPage >> 12,
+                                  code: GuestCode(bytes: base + offset, available: 4096 - offset), seen: seen)
+        guard made != .noUnit, context.arrive(seen: seen) else { return }
+        do throws(TranslationFailure) { try verify(made, page.physicalPage, base + offset) } catch {}
+        context.depart()
     }
 
     /// A unit whose bytes were written while it was translated is dropped again.

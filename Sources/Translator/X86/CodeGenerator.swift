@@ -48,7 +48,7 @@ struct ValuePlace {
 struct ColdCode: BitwiseCopyable {
     enum Kind: UInt8 {
         case loadSlow, storeSlow, pointerSlow, misaligned, exitToPC, canonicalNaN, softFloat, divideByZero, divideMinusOne,
-             resetStack, unboxNaN, raise
+             resetStack, unboxNaN, raise, linkWithFlags, enterBlock, hot
     }
     var kind: Kind
     /// Where the jump here has its rel32, and where to go back to.
@@ -113,6 +113,12 @@ final class CodeGenerator {
     var entry: UnsafeMutablePointer<UInt8>
     var currentPC: UInt64 = 0
     var tlbMode = 0
+
+    // Blocks of a region (Blocks.swift).
+    var blocks = RawList<BlockPlace>(capacity: 32)
+    var pendingJumps = RawList<PendingJump>(capacity: 64)
+    /// Whether loops of this unit are counted, so that they become regions.
+    var countsLoops = false
 
     // Condition codes (ConditionCodes.swift).
     /// The global of type `flags`, or -1.
@@ -182,6 +188,8 @@ final class CodeGenerator {
         floatTouched.deallocate()
         cold.deallocate()
         pendingLinks.deallocate()
+        blocks.deallocate()
+        pendingJumps.deallocate()
         sideTable.deallocate()
     }
 
@@ -211,7 +219,9 @@ final class CodeGenerator {
                 let global = Int(truncatingIfNeeded: operation.pointee.imm)
                 place(values, uses, index, ValuePlace.Kind.home, UInt8(truncatingIfNeeded: global))
                 globalValue[global] = ValueID(truncatingIfNeeded: index)
+                if global == flagsGlobal { adoptEntryFlags(index) }
             case .flagsOf where index == emittedFlags: break
+            case .block: emitBlock(index)
             default:
                 place(values, uses, index, ValuePlace.Kind.none)
                 locked = 0
@@ -251,6 +261,7 @@ final class CodeGenerator {
         notedFlagsInHost = false
         emittedFlags = -1
         cold.removeAll()
+        if !unit.blocks.isEmpty { beginBlocks() }
         pendingLinks.removeAll()
         sideTable.removeAll()
         currentPC = unit.start
@@ -264,7 +275,8 @@ final class CodeGenerator {
 
     /// Units that can be part of a loop notice exit requests at their entry.
     private func emitInterruptCheck() {
-        guard unit.isLooping else { return }
+        guard unit.isLooping, unit.blocks.isEmpty else { return }
+        if countsLoops, unit.loopTarget >> 12 == unit.start >> 12 { emitLoopCount() }
         asm.alu(ALU.cmp, .state(StateLayout.exitRequest), immediate: 0, wide: false)
         cold.append(ColdCode(kind: .exitToPC, entry: asm.jcc(CC.ne), value: unit.start))
     }
@@ -292,7 +304,7 @@ final class CodeGenerator {
 
     private func emitOther(_ index: Int, _ instruction: Instruction) {
         switch instruction.opcode {
-        case .dead, .constant, .get, .instruction, .set, .truncate, .exitIf: break // see `generate` and `emit`
+        case .dead, .constant, .get, .instruction, .block, .set, .truncate, .exitIf: break // see `generate` and `emit`
         case .fence:
             if instruction.aux & FenceKind.storeLoad.rawValue != 0 {
                 // lock or [rsp-64], 0: a full barrier, cheaper than mfence.
@@ -357,7 +369,7 @@ final class CodeGenerator {
         notedFlagsInHost = flagsInHost
         let hostOffset = UInt32(truncatingIfNeeded: asm.at - entry)
         let guestOffset = UInt32(truncatingIfNeeded: currentPC &- unit.start)
-        sideTable.append(hostOffset << 12 | (flagsInHost ? 0x800 : 0) | guestOffset & 0x7FF)
+        sideTable.append(SideTable.entry(hostOffset, guestOffset, flagsInHost: flagsInHost))
     }
 
     /// Marks a value as a free re-reading of another.
