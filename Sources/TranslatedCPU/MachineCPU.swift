@@ -388,9 +388,10 @@ public class MachineCPU: Savable, @unchecked Sendable {
     /// A loop has been entered often: makes it a region. Its page is the one of the unit that counted.
     private func makeRegion(_ mode: UInt32) {
         let start = exitAddress, seen = context.epoch
-        context.restartLoopCount(pc)
         let identity = state.load(fromByteOffset: MachineTLB.fetchSlot(start), as: UInt32.self)
-        guard mode == self.mode, identity != 0 else { return }
+        guard context.wantsRegion(start: start, context: identity, countedAt: pc), mode == self.mode, identity != 0 else {
+            return
+        }
         let page = engine.codePages[Int(identity)]
         guard page.virtualPage == start >> 12, page.view == view(mode), isRAM(page.physicalPage),
               let base = codeBytes(page.physicalPage, for: start) else { return }

@@ -222,7 +222,7 @@ public final class UserCPU {
     /// A loop has been entered often: makes it a region.
     private func makeRegion() {
         let state = registers, start = state.load(fromByteOffset: StateLayout.exitAddress, as: UInt64.self)
-        context.restartLoopCount(pc)
+        guard context.wantsRegion(start: start, context: 0, countedAt: pc) else { return }
         let generation = engine.written.generation, seen = context.epoch
         let mode = state.load(fromByteOffset: StateLayout.mode, as: UInt32.self)
         let available = min(engine.executableBytes(start), 0x1000 - Int(start & 0xFFF))

@@ -30,10 +30,19 @@ extension TranslationContext {
         }
     }
 
-    /// Gives the loop that was counted at a guest address another count.
-    public func restartLoopCount(_ address: UInt64) {
+    /// A loop's count, kept at `address`, is used up: starts another. Whether it is time to try to make a region: the first
+    /// time, and again after twice as many counts each time, since the loop may be one that cannot be or one that has been
+    /// and was dropped.
+    public func wantsRegion(start: UInt64, context: UInt32, countedAt address: UInt64) -> Bool {
         state.storeBytes(of: runtime.options.loopCount, toByteOffset: StateLayout.loopCount(address), as: UInt32.self)
+        if loopsCounted.count >= Self.loopsKnown { loopsCounted.removeAll(keepingCapacity: true) }
+        let times = (loopsCounted[start ^ UInt64(context) << 48] ?? 0) &+ 1
+        loopsCounted[start ^ UInt64(context) << 48] = times
+        return times & (times &- 1) == 0
     }
+
+    /// Loops whose counts are remembered at most.
+    private static let loopsKnown = 4096
 
     private func makeRegion(_ start: UInt64, _ mode: UInt32, _ context: UInt32, _ page: UInt64, _ code: GuestCode,
                             _ seen: UInt32) throws(TranslationFailure) -> UnitIndex {

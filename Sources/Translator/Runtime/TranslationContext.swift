@@ -81,6 +81,8 @@ public final class TranslationContext {
     /// Regions made.
     private var regions = 0
     func noteRegion() { regions += 1 }
+    /// How often each loop's count was used up.
+    var loopsCounted: [UInt64: UInt32] = [:]
 
     /// Time spent translating, when statistics are on.
     private var nanoseconds: UInt64 = 0
