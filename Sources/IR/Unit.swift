@@ -27,6 +27,9 @@ public final class Unit {
     @inlinable public var count: Int { storedCount }
     @inlinable public var capacity: Int { storedCapacity }
 
+    /// Counters in front of `uses`, where `DeadCode` counts the uses of absent operands.
+    static let absentOperands = 2
+
     // What fronts append to without a call.
     @usableFromInline var storedInstructions: UnsafeMutablePointer<Instruction>
     @usableFromInline var storedCount = 0
@@ -35,7 +38,13 @@ public final class Unit {
     public init(capacity: Int = 1024) {
         storedCapacity = capacity
         storedInstructions = .allocate(capacity: capacity)
-        uses = .allocate(capacity: capacity)
+        uses = Self.makeUses(capacity)
+    }
+
+    private static func makeUses(_ capacity: Int) -> UnsafeMutablePointer<UInt16> {
+        let memory = UnsafeMutablePointer<UInt16>.allocate(capacity: capacity + absentOperands)
+        memory.initialize(repeating: 0, count: absentOperands)
+        return memory + absentOperands
     }
 
     /// A copy with no room to grow, for keeping.
@@ -53,7 +62,7 @@ public final class Unit {
 
     deinit {
         instructions.deallocate()
-        uses.deallocate()
+        (uses - Self.absentOperands).deallocate()
     }
 
     /// Empties the unit for another translation.
@@ -88,11 +97,10 @@ public final class Unit {
         let larger = capacity * 2
         let newInstructions = UnsafeMutablePointer<Instruction>.allocate(capacity: larger)
         newInstructions.update(from: instructions, count: count)
-        let newUses = UnsafeMutablePointer<UInt16>.allocate(capacity: larger)
         instructions.deallocate()
-        uses.deallocate()
+        (uses - Self.absentOperands).deallocate()
         storedInstructions = newInstructions
-        uses = newUses
+        uses = Self.makeUses(larger)
         storedCapacity = larger
     }
 }

@@ -112,6 +112,8 @@ final class CodeGenerator {
     var sideTable = RawList<UInt32>(capacity: 256)
     var entry: UnsafeMutablePointer<UInt8>
     var currentPC: UInt64 = 0
+    /// Whether the side table's last entry is for the guest instruction at `currentPC`.
+    var isNoted = false
     var tlbMode = 0
 
     // Condition codes (ConditionCodes.swift).
@@ -205,7 +207,7 @@ final class CodeGenerator {
             case .dead: break
             case .instruction:
                 currentPC = UInt64(bitPattern: operation.pointee.imm)
-                noteGuestPC()
+                isNoted = false
             case .constant: place(values, uses, index, ValuePlace.Kind.constant)
             case .get:
                 let global = Int(truncatingIfNeeded: operation.pointee.imm)
@@ -254,6 +256,7 @@ final class CodeGenerator {
         pendingLinks.removeAll()
         sideTable.removeAll()
         currentPC = unit.start
+        isNoted = false
     }
 
     /// A unit that depends on a second guest page checks at entry that it is still mapped where it was.
@@ -274,11 +277,15 @@ final class CodeGenerator {
     /// The operations that are most of all code get what they need of the operation instead of a copy of it.
     @inline(__always)
     private func emit(_ index: Int, _ operation: UnsafeMutablePointer<Instruction>) {
-        if hostFlags != .none || notedFlagsInHost { prepareFlags(index, operation.pointee) }
+        if hostFlags != .none { prepareFlags(index, operation.pointee) }
         switch operation.pointee.opcode {
         case .set: return emitSet(index, operation)
-        case .load: if loadToRegister(index, operation) { return }
-        case .store: if storeRegister(index, operation) { return }
+        case .load:
+            noteAccess()
+            if loadToRegister(index, operation) { return }
+        case .store:
+            noteAccess()
+            if storeRegister(index, operation) { return }
         case .add, .sub, .and, .or, .xor, .shiftLeft, .shiftRightUnsigned, .shiftRightSigned:
             if operation.pointee.type == .i64 || operation.pointee.type == .i32, fusedFlags(index) < 0 {
                 return emitPlainBinary(index, operation)
@@ -291,6 +298,7 @@ final class CodeGenerator {
     }
 
     private func emitOther(_ index: Int, _ instruction: Instruction) {
+        if unit.onlyFaults(instruction) || instruction.opcode == .call { noteAccess() }
         switch instruction.opcode {
         case .dead, .constant, .get, .instruction, .set, .truncate, .exitIf: break // see `generate` and `emit`
         case .fence:
@@ -350,10 +358,18 @@ final class CodeGenerator {
         }
     }
 
+    /// Before what can fault or leave through a helper: sees to it that its code is known to belong to the current guest
+    /// instruction.
+    @inline(__always)
+    private func noteAccess() {
+        let inHost = pendingFlags != .none
+        if !isNoted || inHost != notedFlagsInHost { noteGuestPC(flagsInHost: inHost) }
+    }
+
     /// Notes that code from here on belongs to the current guest instruction.
     /// - Parameter flagsInHost: a fault there finds the guest's condition codes in the host's flags register.
-    @inline(__always)
     func noteGuestPC(flagsInHost: Bool = false) {
+        isNoted = true
         notedFlagsInHost = flagsInHost
         let hostOffset = UInt32(truncatingIfNeeded: asm.at - entry)
         let guestOffset = UInt32(truncatingIfNeeded: currentPC &- unit.start)
