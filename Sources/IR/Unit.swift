@@ -17,20 +17,22 @@ public final class Unit {
     /// Guest instructions lifted.
     public var guestInstructionCount = 0
 
-    /// Whether the unit has a jump backward or an indirect one, so that it can be part of a loop; filled by `DeadCode`.
+    /// Whether the unit has a jump backward or an indirect one, so that it can be part of a loop; filled by the
+    /// builder or `DeadCode`.
     public var isLooping = false
 
     /// The operations; valid up to `count`.
     @inlinable public var instructions: UnsafeMutablePointer<Instruction> { storedInstructions }
     /// How often each value is used by a later operation; filled by `DeadCode`.
-    public private(set) var uses: UnsafeMutablePointer<UInt16>
+    @inlinable public var uses: UnsafeMutablePointer<UInt16> { storedUses }
     @inlinable public var count: Int { storedCount }
     @inlinable public var capacity: Int { storedCapacity }
 
-    /// Counters in front of `uses`, where `DeadCode` counts the uses of absent operands.
-    static let absentOperands = 2
+    /// The builder has counted the uses, and marked in their `aux` the writes of registers that nobody can see.
+    var isCounted = false
 
     // What fronts append to without a call.
+    @usableFromInline var storedUses: UnsafeMutablePointer<UInt16>
     @usableFromInline var storedInstructions: UnsafeMutablePointer<Instruction>
     @usableFromInline var storedCount = 0
     @usableFromInline var storedCapacity: Int
@@ -38,13 +40,7 @@ public final class Unit {
     public init(capacity: Int = 1024) {
         storedCapacity = capacity
         storedInstructions = .allocate(capacity: capacity)
-        uses = Self.makeUses(capacity)
-    }
-
-    private static func makeUses(_ capacity: Int) -> UnsafeMutablePointer<UInt16> {
-        let memory = UnsafeMutablePointer<UInt16>.allocate(capacity: capacity + absentOperands)
-        memory.initialize(repeating: 0, count: absentOperands)
-        return memory + absentOperands
+        storedUses = .allocate(capacity: capacity)
     }
 
     /// A copy with no room to grow, for keeping.
@@ -62,7 +58,7 @@ public final class Unit {
 
     deinit {
         instructions.deallocate()
-        (uses - Self.absentOperands).deallocate()
+        uses.deallocate()
     }
 
     /// Empties the unit for another translation.
@@ -74,6 +70,7 @@ public final class Unit {
         byteLength = 0
         guestInstructionCount = 0
         storedCount = 0
+        isCounted = false
     }
 
     /// True for operations that either fault or go on.
@@ -88,6 +85,7 @@ public final class Unit {
         let index = storedCount
         if index == storedCapacity { grow() }
         (storedInstructions + index).initialize(to: instruction)
+        (storedUses + index).initialize(to: 0)
         storedCount = index &+ 1
         return ValueID(truncatingIfNeeded: index)
     }
@@ -96,11 +94,13 @@ public final class Unit {
     func grow() {
         let larger = capacity * 2
         let newInstructions = UnsafeMutablePointer<Instruction>.allocate(capacity: larger)
+        let newUses = UnsafeMutablePointer<UInt16>.allocate(capacity: larger)
         newInstructions.update(from: instructions, count: count)
+        newUses.update(from: uses, count: count)
         instructions.deallocate()
-        (uses - Self.absentOperands).deallocate()
+        uses.deallocate()
         storedInstructions = newInstructions
-        uses = Self.makeUses(larger)
+        storedUses = newUses
         storedCapacity = larger
     }
 }

@@ -3,11 +3,10 @@
 
 /// Removes dead register writes and dead values, and fills `unit.uses` and `unit.isLooping`.
 public enum DeadCode {
-    /// What the pass does with an opcode. Those up to `removable` go when nobody uses their value.
+    /// What the pass does with an opcode.
     private enum Class {
-        static let plain: UInt8 = 0, get: UInt8 = 1, dead: UInt8 = 2, removable: UInt8 = 2
-        static let instruction: UInt8 = 3, set: UInt8 = 4, access: UInt8 = 5, exit: UInt8 = 6, barrier: UInt8 = 7
-        static let effect: UInt8 = 8, vector: UInt8 = 9
+        static let plain: UInt8 = 0, effect: UInt8 = 1, barrier: UInt8 = 2, exit: UInt8 = 3, instruction: UInt8 = 4
+        static let set: UInt8 = 5, get: UInt8 = 6, dead: UInt8 = 7, access: UInt8 = 8, vector: UInt8 = 9
     }
 
     /// The class of every opcode, by raw value. SAFETY: written once, never freed.
@@ -44,6 +43,7 @@ public enum DeadCode {
     ///   - globalCount: how many globals the front has; at most 256.
     ///   - pinned: for each global, whether writing it is free (it lives in a host register).
     public static func eliminate(_ unit: Unit, globalCount: Int, pinned: UnsafePointer<Bool>) {
+        if unit.isCounted { return sweep(unit, pinned: pinned) }
         let instructions = unit.instructions, uses = unit.uses, classes = classes
         uses.update(repeating: 0, count: unit.count)
         // The least target of the exits of the instruction that the pass is in.
@@ -55,95 +55,86 @@ public enum DeadCode {
             var generation: UInt32 = 1
             // Whether a later write of the flags is certain unless a memory access faults, and the last such access.
             var flagsOverwritten = false, flagsObserver = UInt16(0)
-            var next = unit.count
-            while next > 0 {
-                next &-= 1
-                let index = next
-                let operation = instructions + index
-                let kind = classes[Int(operation.pointee.opcode.rawValue)]
-                if kind == Class.instruction {
-                    if target != .max {
-                        isLooping = isLooping || target <= UInt64(bitPattern: operation.pointee.imm)
-                        target = .max
+            var index = unit.count - 1
+            while index >= 0 {
+                let instruction = instructions + index
+                defer { index -= 1 }
+                switch classes[Int(instruction.pointee.opcode.rawValue)] {
+                case Class.dead: continue
+                case Class.instruction:
+                    isLooping = isLooping || target <= UInt64(bitPattern: instruction.pointee.imm)
+                    target = .max
+                    continue
+                case Class.set where instruction.pointee.type == .flags:
+                    if flagsOverwritten && flagsObserver == 0 {
+                        instruction.pointee.opcode = .dead
+                        continue
+                    }
+                    uses[index] = flagsOverwritten ? flagsObserver : Self.alwaysObserved
+                    flagsOverwritten = true
+                    flagsObserver = 0
+                case Class.set:
+                    let global = Int(instruction.pointee.imm)
+                    if overwritten[global] == generation {
+                        // Nobody sees this write. But if the value is used later, the guest's own choice of register
+                        // is the best place to keep it, as long as the register costs nothing to write.
+                        var kept = instruction.pointee.a
+                        if uses[Int(kept)] == 0 {
+                            let source = instructions[Int(kept)]
+                            if source.opcode == .signExtend, source.type == .i64 { kept = source.a }
+                        }
+                        if pinned[global], uses[Int(kept)] > 0, instructions[Int(kept)].opcode != .constant {
+                            instruction.pointee.a = kept
+                            uses[Int(kept)] &+= 1
+                        } else {
+                            instruction.pointee.opcode = .dead
+                        }
+                        continue
+                    }
+                    overwritten[global] = generation
+                case Class.get:
+                    if uses[index] == 0 {
+                        instruction.pointee.opcode = .dead
+                    } else {
+                        overwritten[Int(instruction.pointee.imm)] = 0
+                        if instruction.pointee.type == .flags { flagsOverwritten = false }
                     }
                     continue
-                }
-                if kind <= Class.removable {
+                case Class.plain:
                     if uses[index] == 0 {
-                        operation.pointee.opcode = .dead
+                        instruction.pointee.opcode = .dead
                         continue
                     }
-                    if kind == Class.get {
-                        overwritten[Int(truncatingIfNeeded: operation.pointee.imm)] = 0
-                        if operation.pointee.type == .flags { flagsOverwritten = false }
-                        continue
-                    }
-                } else if kind == Class.set {
-                    if operation.pointee.type == .flags {
-                        if flagsOverwritten && flagsObserver == 0 {
-                            operation.pointee.opcode = .dead
-                            continue
-                        }
-                        uses[index] = flagsOverwritten ? flagsObserver : Self.alwaysObserved
-                        flagsOverwritten = true
-                        flagsObserver = 0
-                    } else {
-                        let global = Int(truncatingIfNeeded: operation.pointee.imm)
-                        if overwritten[global] == generation {
-                            removeSet(operation, instructions, uses, isFree: pinned[global])
-                            continue
-                        }
-                        overwritten[global] = generation
-                    }
-                } else if kind == Class.access {
-                    generation &+= 1
-                    if flagsObserver == 0 { flagsObserver = observer(index) }
-                } else if kind == Class.exit {
-                    generation &+= 1
-                    flagsOverwritten = false
-                    target = min(target, UInt64(bitPattern: operation.pointee.imm))
-                } else if kind == Class.barrier {
-                    generation &+= 1
-                    flagsOverwritten = false
-                    if operation.pointee.opcode == .jumpIndirect { isLooping = true }
-                } else if kind == Class.vector {
-                    if unit.trapsFloats, operation.pointee.hasEffect {
+                case Class.vector:
+                    if unit.trapsFloats, instruction.pointee.hasEffect {
                         generation &+= 1
-                        if flagsObserver == 0 { flagsObserver = observer(index) }
-                    } else if uses[index] == 0, !operation.pointee.hasEffect {
-                        operation.pointee.opcode = .dead
+                        if flagsObserver == 0 {
+                            flagsObserver = UInt16(truncatingIfNeeded: min(index, Int(Self.alwaysObserved) - 1))
+                        }
+                    } else if uses[index] == 0, !instruction.pointee.hasEffect {
+                        instruction.pointee.opcode = .dead
                         continue
                     }
+                case Class.access:
+                    generation &+= 1
+                    if flagsObserver == 0 {
+                        flagsObserver = UInt16(truncatingIfNeeded: min(index, Int(Self.alwaysObserved) - 1))
+                    }
+                case Class.exit:
+                    generation &+= 1
+                    flagsOverwritten = false
+                    target = min(target, UInt64(bitPattern: instruction.pointee.imm))
+                case Class.barrier:
+                    generation &+= 1
+                    flagsOverwritten = false
+                    if instruction.pointee.opcode == .jumpIndirect { isLooping = true }
+                default: break
                 }
-                // Absent operands are counted too, in places of their own: cheaper than a branch that nobody can predict.
-                let a = operation.pointee.a, b = operation.pointee.b, c = operation.pointee.c
-                uses[a == .none ? -1 : Int(a)] &+= 1
-                uses[b == .none ? -2 : Int(b)] &+= 1
-                if c != .none { uses[Int(c)] &+= 1 }
+                if instruction.pointee.a != .none { uses[Int(instruction.pointee.a)] &+= 1 }
+                if instruction.pointee.b != .none { uses[Int(instruction.pointee.b)] &+= 1 }
+                if instruction.pointee.c != .none { uses[Int(instruction.pointee.c)] &+= 1 }
             }
         }
         unit.isLooping = isLooping || target <= unit.start
-    }
-    /// In `uses` of a `set` of the flags: the access at `index` is the last that can show them.
-    @inline(__always)
-    private static func observer(_ index: Int) -> UInt16 { UInt16(truncatingIfNeeded: min(index, Int(alwaysObserved) - 1)) }
-
-    /// A write that nobody sees. But if the value is used later, the guest's own choice of register is the best place to keep
-    /// it, as long as the register costs nothing to write.
-    @inline(__always)
-    private static func removeSet(_ operation: UnsafeMutablePointer<Instruction>,
-                                  _ instructions: UnsafeMutablePointer<Instruction>,
-                                  _ uses: UnsafeMutablePointer<UInt16>, isFree: Bool) {
-        var kept = Int(operation.pointee.a)
-        if uses[kept] == 0 {
-            let source = instructions + kept
-            if source.pointee.opcode == .signExtend, source.pointee.type == .i64 { kept = Int(source.pointee.a) }
-        }
-        if isFree, uses[kept] > 0, (instructions + kept).pointee.opcode != .constant {
-            operation.pointee.a = ValueID(truncatingIfNeeded: kept)
-            uses[kept] &+= 1
-        } else {
-            operation.pointee.opcode = .dead
-        }
     }
 }

@@ -221,6 +221,13 @@ final class CodeGenerator {
                 currentIndex = index
                 emit(index, operation)
                 if failed { return false }
+                // The register write that follows has been made already when the result was computed in place.
+                let place = values + index, write = operation + 1
+                if index &+ 1 < count, write.pointee.opcode == .set, write.pointee.a == ValueID(truncatingIfNeeded: index),
+                   place.pointee.kind == ValuePlace.Kind.home, Int64(place.pointee.location) == write.pointee.imm {
+                    consumeRoot(ValueID(truncatingIfNeeded: index))
+                    index &+= 1
+                }
             }
             index &+= 1
         }
@@ -403,13 +410,17 @@ final class CodeGenerator {
         let place = values + Int(value)
         let host = pin[global]
         if host != Self.noRegister {
-            moveInto(host, value)
             // The home is as good a place as any; it frees the temporary.
             if place.pointee.kind == ValuePlace.Kind.register {
+                asm.mov(host, place.pointee.location)
                 releaseRegister(value)
                 place.pointee.kind = ValuePlace.Kind.home
                 place.pointee.location = UInt8(truncatingIfNeeded: global)
                 globalValue[global] = value
+            } else if place.pointee.kind == ValuePlace.Kind.constant {
+                asm.movImmediate(host, unit.instructions[Int(value)].imm)
+            } else {
+                moveInto(host, value)
             }
             return
         }
