@@ -18,7 +18,8 @@ public final class Unit {
     /// Guest instructions lifted.
     public var guestInstructionCount = 0
 
-    /// Whether the unit has a jump backward or an indirect one, so that it can be part of a loop; filled by `DeadCode`.
+    /// Whether the unit has a jump backward or an indirect one, so that it can be part of a loop; filled by the
+    /// builder or `DeadCode`.
     public var isLooping = false
 
     /// Where the last jump backward found by `DeadCode` leads, which is not a call; all ones when there is none.
@@ -47,11 +48,15 @@ public final class Unit {
     /// The operations; valid up to `count`.
     @inlinable public var instructions: UnsafeMutablePointer<Instruction> { storedInstructions }
     /// How often each value is used by a later operation; filled by `DeadCode`.
-    public private(set) var uses: UnsafeMutablePointer<UInt16>
+    @inlinable public var uses: UnsafeMutablePointer<UInt16> { storedUses }
     @inlinable public var count: Int { storedCount }
     @inlinable public var capacity: Int { storedCapacity }
 
+    /// The builder has counted the uses, and marked in their `aux` the writes of registers that nobody can see.
+    var isCounted = false
+
     // What fronts append to without a call.
+    @usableFromInline var storedUses: UnsafeMutablePointer<UInt16>
     @usableFromInline var storedInstructions: UnsafeMutablePointer<Instruction>
     @usableFromInline var storedCount = 0
     @usableFromInline var storedCapacity: Int
@@ -59,7 +64,7 @@ public final class Unit {
     public init(capacity: Int = 1024) {
         storedCapacity = capacity
         storedInstructions = .allocate(capacity: capacity)
-        uses = .allocate(capacity: capacity)
+        storedUses = .allocate(capacity: capacity)
     }
 
     /// A copy with no room to grow, for keeping.
@@ -91,6 +96,7 @@ public final class Unit {
         byteLength = 0
         guestInstructionCount = 0
         storedCount = 0
+        isCounted = false
         if !blocks.isEmpty { blocks.removeAll(keepingCapacity: true) }
     }
 
@@ -106,6 +112,7 @@ public final class Unit {
         let index = storedCount
         if index == storedCapacity { grow() }
         (storedInstructions + index).initialize(to: instruction)
+        (storedUses + index).initialize(to: 0)
         storedCount = index &+ 1
         return ValueID(truncatingIfNeeded: index)
     }
@@ -114,12 +121,13 @@ public final class Unit {
     func grow() {
         let larger = capacity * 2
         let newInstructions = UnsafeMutablePointer<Instruction>.allocate(capacity: larger)
-        newInstructions.update(from: instructions, count: count)
         let newUses = UnsafeMutablePointer<UInt16>.allocate(capacity: larger)
+        newInstructions.update(from: instructions, count: count)
+        newUses.update(from: uses, count: count)
         instructions.deallocate()
         uses.deallocate()
         storedInstructions = newInstructions
-        uses = newUses
+        storedUses = newUses
         storedCapacity = larger
     }
 }

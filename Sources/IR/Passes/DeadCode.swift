@@ -45,6 +45,7 @@ public enum DeadCode {
     ///   - globalCount: how many globals the front has; at most 256.
     ///   - pinned: for each global, whether writing it is free (it lives in a host register).
     public static func eliminate(_ unit: Unit, globalCount: Int, pinned: UnsafePointer<Bool>) {
+        if unit.isCounted { return sweep(unit, pinned: pinned) }
         let instructions = unit.instructions, uses = unit.uses, classes = classes
         uses.update(repeating: 0, count: unit.count)
         // The least target of the exits of the instruction that the pass is in.

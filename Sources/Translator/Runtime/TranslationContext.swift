@@ -333,19 +333,26 @@ public final class TranslationContext {
         return Self.hash(bytes, Int(record.guestByteLength)) == record.contentHash
     }
 
-    /// A hash of guest code, to notice that it changed: FNV-1a over eight bytes at a time, then single ones.
+    /// A hash of guest code, to notice that it changed: FNV-1a over eight bytes at a time, then fewer.
     public static func hash(_ bytes: UnsafeRawPointer, _ count: Int) -> UInt64 {
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
         var index = 0
-        while index + 8 <= count {
+        while index &+ 8 <= count {
             hash = (hash ^ bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)) &* 0x100_0000_01B3
             hash ^= hash >> 29
-            index += 8
+            index &+= 8
         }
-        for index in index..<count {
-            hash = (hash ^ UInt64(bytes.load(fromByteOffset: index, as: UInt8.self))) &* 0x100_0000_01B3
+        var rest: UInt64 = 0
+        if count & 4 != 0 {
+            rest = UInt64(bytes.loadUnaligned(fromByteOffset: index, as: UInt32.self))
+            index &+= 4
         }
-        return hash
+        if count & 2 != 0 {
+            rest = rest << 16 | UInt64(bytes.loadUnaligned(fromByteOffset: index, as: UInt16.self))
+            index &+= 2
+        }
+        if count & 1 != 0 { rest = rest << 8 | UInt64(bytes.load(fromByteOffset: index, as: UInt8.self)) }
+        return (hash ^ rest) &* 0x100_0000_01B3
     }
 
     // MARK: running

@@ -306,7 +306,8 @@ public final class TranslationRuntime: @unchecked Sendable {
 
     private func patch(_ offset: UInt32, to target: UInt32) {
         let displacement = Int32(truncatingIfNeeded: Int(target) - Int(offset) - 4)
-        guise_store32(cache.writable + Int(offset), UInt32(bitPattern: displacement))
+        // The release of the lock, which follows, makes it seen.
+        guise_release32(cache.writable + Int(offset), UInt32(bitPattern: displacement))
     }
 
     /// Makes every jump to a unit go outside again. The lock must be held.

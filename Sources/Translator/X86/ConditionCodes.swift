@@ -47,7 +47,7 @@ extension CodeGenerator {
         }
     }
 
-    /// Called before an operation is emitted, when the host's flags hold something or the side table says so.
+    /// Called before an operation is emitted, when the host's flags hold something.
     func prepareFlags(_ index: Int, _ instruction: Instruction) {
         switch flagEffect(index, instruction) {
         case .keeps: break
@@ -73,8 +73,6 @@ extension CodeGenerator {
             }
         case .spoils: spoilFlags(index)
         }
-        let inHost = pendingFlags != .none
-        if unit.onlyFaults(instruction) && inHost != notedFlagsInHost { noteGuestPC(flagsInHost: inHost) }
     }
 
     /// Whether the pending flags can be seen by operation `index` or a later one.
