@@ -74,7 +74,7 @@ enum VirtioKind: String, CaseIterable {
     func `a hostile driver breaks nothing`(_ kind: VirtioKind, _ isPCI: Bool) throws {
         var random = Random(seed: Fuzz.seed(20))
         let subject = try Subject(kind, isPCI: isPCI)
-        for round in 0..<Fuzz.rounds(600) {
+        for round in 0..<Fuzz.rounds(1500) {
             if round % 32 == 0 || subject.driver.queues.isEmpty {
                 subject.driver.start(without: random.next() & random.next() & 0xffff_ffff,
                                      queueSize: [1, 2, 8, 64, 256].randomElement(using: &random)!)
