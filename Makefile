@@ -24,7 +24,7 @@ build:
 	@Scripts/packages.sh build
 	@Scripts/fresh-modules.sh release
 	@echo "==> building (release)" >&2
-	@$(SWIFT) build $(RELEASE) --quiet
+	@$(SWIFT) build $(RELEASE) $$(test -t 1 || echo --quiet)
 
 run: build
 	@Scripts/run.sh $(ARCH)
