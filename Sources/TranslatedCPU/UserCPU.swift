@@ -238,6 +238,7 @@ public final class UserCPU {
         case .codeChanged:
             engine.runtime.invalidate(start: pc, length: 1)
             return nil
+        case .alone: return again()
         case .systemCall: return .systemCall
         case .breakpoint: return .breakpoint
         case .memoryFault:

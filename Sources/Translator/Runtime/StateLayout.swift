@@ -113,7 +113,7 @@ public struct ExitKind: RawRepresentable, Equatable, Sendable {
     public let rawValue: UInt32
     /// Nil for numbers that mean nothing.
     @inlinable public init?(rawValue: UInt32) {
-        guard rawValue <= ExitKind.codeChanged.rawValue || rawValue >= 64 && rawValue < 96 else { return nil }
+        guard rawValue <= ExitKind.alone.rawValue || rawValue >= 64 && rawValue < 96 else { return nil }
         self.rawValue = rawValue
     }
     @usableFromInline init(_ rawValue: UInt32) { self.rawValue = rawValue }
@@ -145,6 +145,8 @@ public struct ExitKind: RawRepresentable, Equatable, Sendable {
     public static let interrupted = ExitKind(11)
     /// A unit that checks its guest bytes found others; `pc` is its start.
     public static let codeChanged = ExitKind(12)
+    /// The instruction at `pc` must be executed in a unit of its own (x86); nothing of it has been done.
+    public static let alone = ExitKind(13)
     /// The current instruction raises the guest architecture's exception of that number (0…31), with error code 0 where
     /// it has one (x86: the vector).
     @inlinable public static func exception(_ vector: Int) -> ExitKind { ExitKind(64 + UInt32(vector & 31)) }
