@@ -262,6 +262,7 @@ public final class UserCPU {
         case .codeChanged:
             engine.runtime.invalidate(start: pc, length: 1)
             return nil
+        case .alone: return again()
         case .systemCall: return .systemCall
         case .breakpoint: return .breakpoint
         case .memoryFault:

@@ -152,9 +152,11 @@ public struct ExitKind: RawRepresentable, Equatable, Sendable {
     public static let interrupted = ExitKind(11)
     /// A unit that checks its guest bytes found others; `pc` is its start.
     public static let codeChanged = ExitKind(12)
+    /// The instruction at `pc` must be executed in a unit of its own (x86); nothing of it has been done.
+    public static let alone = ExitKind(13)
     /// A loop has been entered so often that it is worth a region; `exitAddress` is where it starts, `pc` is at the unit that
     /// counted.
-    public static let hot = ExitKind(13)
+    public static let hot = ExitKind(14)
     /// The current instruction raises the guest architecture's exception of that number (0…31), with error code 0 where
     /// it has one (x86: the vector).
     @inlinable public static func exception(_ vector: Int) -> ExitKind { ExitKind(64 + UInt32(vector & 31)) }
