@@ -180,6 +180,11 @@ static void run_step(struct init *init, const struct guise_step *step) {
     case guise_op_mask: guise_step_mask(init, step); break;
     case guise_op_readonly: guise_step_readonly(init, step); break;
     case guise_op_pivot: case guise_op_chroot: guise_step_pivot(init, step); break;
+    case guise_op_reroot:
+        if (init->root >= 0) close(init->root);
+        init->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (init->root < 0 || chdir("/") != 0) guise_fail(init, step, "open", "/");
+        break;
     case guise_op_hostname: {
         const char *name = guise_text(init, step->text);
         if (sethostname(name, strlen(name)) != 0) guise_fail(init, step, "sethostname", name);

@@ -40,6 +40,7 @@ void guise_step_root(struct init *init, const struct guise_step *step) {
     const char *path = guise_text(init, step->text);
     int place = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (place < 0) guise_fail(init, step, "open", path);
+    if (init->root >= 0) close(init->root);
     if (step->flags & guise_flag_no_create) {
         // Without a mount namespace nothing may be mounted; the directory itself is the root.
         init->root = place;

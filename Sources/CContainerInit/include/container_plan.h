@@ -56,6 +56,8 @@ enum guise_operation {
     guise_op_pivot,
     /// Only chroot: without a mount namespace.
     guise_op_chroot,
+    /// The root is the one of the mount namespace that was joined.
+    guise_op_reroot,
     guise_op_hostname,
     guise_op_domainname,
     /// Writes text2 to the file text below the host's /proc/sys.

@@ -25,6 +25,8 @@ public final class OCIRuntime {
 
     static let commands: [any RuntimeCommand.Type] = [
         CreateCommand.self, StartCommand.self, RunCommand.self, StateCommand.self, KillCommand.self, DeleteCommand.self,
+        ExecCommand.self, ListCommand.self, ProcessesCommand.self, PauseCommand.self, ResumeCommand.self, UpdateCommand.self,
+        EventsCommand.self, SpecCommand.self, FeaturesCommand.self,
     ]
 
     private init() throws { log = try Log(path: nil, isJSON: false, isDebug: false) }

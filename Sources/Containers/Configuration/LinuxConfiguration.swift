@@ -177,6 +177,10 @@ struct MemoryPolicy {
         ("MPOL_F_NUMA_BALANCING", 1 << 13), ("MPOL_F_RELATIVE_NODES", 1 << 14), ("MPOL_F_STATIC_NODES", 1 << 15),
     ]
 
+    /// The words of both, for `features`.
+    static var modeNames: [String] { modes.map(\.0) }
+    static var flagNames: [String] { flags.map(\.0) }
+
     init(_ node: Node) throws(ConfigurationError) {
         mode = try node.required("mode", Node.oneOf(Self.modes))
         mode = try node.optional("flags", Node.array(Node.oneOf(Self.flags)))?.reduce(mode, |) ?? mode

@@ -18,8 +18,8 @@ struct PlanContext {
     var console: Int32?
     /// The listening socket and the lock of a container that waits for `start`; nil to start at once.
     var startSocket: Int32?
-    /// The state for createContainer hooks and, after those, for startContainer hooks and the seccomp listener.
-    var creatingState: Int32?, createdState: Int32?
+    /// Files with the state for createContainer hooks, for startContainer hooks and for the receiver of the seccomp listener.
+    var creatingState: Int32?, createdState: Int32?, seccompState: Int32?
     /// User namespaces of idmapped mounts, by index of the mount.
     var idmaps: [Int: Int32] = [:]
     var seccomp: SeccompProgram?, seccompListener: Int32?
@@ -142,7 +142,9 @@ struct ContainerPlan {
         }
         if hasMounts { plan.add(guise_op_directory, "process.cwd", text4: process.workingDirectory) }
 
-        if !configuration.hooks.prestart.isEmpty || !configuration.hooks.createRuntime.isEmpty {
+        // Hooks in the container read their state from files that the runtime has filled by then.
+        if !configuration.hooks.prestart.isEmpty || !configuration.hooks.createRuntime.isEmpty
+            || !configuration.hooks.createContainer.isEmpty {
             plan.add(guise_op_sync, "hooks", a: sync(.createRuntime))
         }
         for (index, hook) in configuration.hooks.createContainer.enumerated() {

@@ -27,9 +27,11 @@ final class Creation {
     private var cgroup: ContainerCgroup
     /// Open until the process has them.
     private var descriptors: [Descriptor] = []
-    private var stateFiles: [(file: Descriptor, status: ContainerStatus)] = []
+    /// What hooks in the container and the receiver of a seccomp listener are told.
+    private var creatingState: Descriptor?, createdState: Descriptor?, seccompState: Descriptor?
     /// The terminal's master end, when no console socket takes it.
     private var terminalSocket: Descriptor?
+    private var hasArrived = false
     private let log: Log
 
     /// Reads the configuration, notes what will be made and makes the cgroups.
@@ -125,27 +127,27 @@ final class Creation {
         let cloneCount = built.plan.cloneCount
         loop: while true {
             switch try launch.next() {
-            case .exists:
-                // Without cgroups the number is the only way to find the process after a crash.
-                if record.cgroups.isEmpty { try note(launch.pid, isCreated: false) }
+            case .exists: try arrive(launch)
             case .waits(.namespaces):
                 try launch.awaitProcess(clones: configuration.linux.timeOffsets.isEmpty ? cloneCount : 1)
                 try setFromOutside(launch.pid)
                 try launch.proceed()
             case .waits(.createRuntime):
                 try launch.awaitProcess(clones: cloneCount)
-                try writeStates(pid: launch.pid)
+                try arrive(launch)
                 let state = record.ociState(.creating, pid: launch.pid)
                 try HookRunner.run(configuration.hooks.prestart, "prestart", state: state)
                 try HookRunner.run(configuration.hooks.createRuntime, "createRuntime", state: state)
                 try launch.proceed()
             case .waits(.start):
                 try launch.awaitProcess(clones: cloneCount)
+                try arrive(launch)
                 try note(launch.pid, isCreated: true)
                 try writePIDFile()
                 try launch.proceed()
             case .isCreated:
                 try launch.awaitProcess(clones: cloneCount)
+                try arrive(launch)
                 try note(launch.pid, isCreated: true)
                 try writePIDFile()
                 break loop
@@ -155,9 +157,18 @@ final class Creation {
                 break loop
             }
         }
-        let terminal = try terminalSocket.map(receiveTerminal)
+        let terminal = try terminalSocket.map(Terminal.receive)
         descriptors.removeAll()
         return terminal
+    }
+
+    /// The process's number is known.
+    private func arrive(_ launch: Launch) throws {
+        guard !hasArrived else { return }
+        hasArrived = true
+        try writeStates(pid: launch.pid)
+        // Without cgroups the number is the only way to find the process after a crash.
+        if record.cgroups.isEmpty { try note(launch.pid, isCreated: false) }
     }
 
     private func setupDeath() -> RuntimeError {
@@ -208,7 +219,11 @@ final class Creation {
             }
         }
         context.cgroup = cgroup
-        if configuration.process?.isTerminal ?? false { context.console = keep(try consoleSocket()) }
+        if configuration.process?.isTerminal ?? false {
+            let (inside, outside) = try Terminal.socket(console: options.consoleSocket)
+            context.console = keep(inside)
+            terminalSocket = outside
+        }
         context.usesPivot = options.usesPivot
         context.makesKeyring = options.makesKeyring
         context.preservedDescriptors = options.preservedDescriptors
@@ -218,17 +233,23 @@ final class Creation {
         context.isPrivileged = geteuid() == 0
         context.deniesSetgroups = geteuid() != 0
         context.home = PasswordFile.home(of: configuration.process?.user.uid ?? 0, root: record.rootfs)
-        if !configuration.hooks.createContainer.isEmpty { context.creatingState = keep(try stateFile(.creating)) }
+        if !configuration.hooks.createContainer.isEmpty {
+            creatingState = try SeccompState.file()
+            context.creatingState = keep(creatingState!)
+        }
+        if !configuration.hooks.startContainer.isEmpty {
+            createdState = try SeccompState.file()
+            context.createdState = keep(createdState!)
+        }
         if let seccomp = linux.seccomp {
             context.seccomp = try SeccompFilter.compile(seccomp, log: log)
             if let path = seccomp.listenerPath {
                 let socket = guise_unix_connect(-1, path, Int32(SOCK_STREAM.rawValue))
                 guard socket >= 0 else { throw RuntimeError("linux.seccomp.listenerPath: \(HostError("connect", path))") }
                 context.seccompListener = keep(Descriptor(socket))
+                seccompState = try SeccompState.file()
+                context.seccompState = keep(seccompState!)
             }
-        }
-        if !configuration.hooks.startContainer.isEmpty || context.seccompListener != nil {
-            context.createdState = keep(try stateFile(.created))
         }
         for (index, mount) in configuration.mounts.enumerated() {
             let wantsMap = mount.options.contains("idmap") || mount.options.contains("ridmap")
@@ -241,42 +262,16 @@ final class Creation {
         return context
     }
 
-    /// An empty file in memory; `writeStates` fills it once the process's number is known.
-    private func stateFile(_ status: ContainerStatus) throws -> Descriptor {
-        let file = Descriptor(guise_memfd("state"))
-        guard file.number >= 0 else { throw HostError("memfd_create", "state") }
-        stateFiles.append((file, status))
-        return file
-    }
-
+    /// Fills what hooks in the container and the seccomp listener's receiver are told.
     private func writeStates(pid: Int32) throws {
-        for (file, status) in stateFiles {
+        for (file, status) in [(creatingState, ContainerStatus.creating), (createdState, .created)] {
+            guard let file else { continue }
             ftruncate(file.number, 0)
-            lseek(file.number, 0, SEEK_SET)
-            let text = record.ociState(status, pid: pid).text()
-            try HostFiles.writeAll(Array(text.utf8), to: file, name: "state")
+            try HostFiles.writeAll(Array(record.ociState(status, pid: pid).text().utf8), to: file, name: "state")
         }
-    }
-
-    private func consoleSocket() throws -> Descriptor {
-        if let path = options.consoleSocket {
-            let socket = guise_unix_connect(-1, path, Int32(SOCK_STREAM.rawValue))
-            guard socket >= 0 else { throw HostError("connect", path) }
-            return Descriptor(socket)
+        if let seccompState, let seccomp = configuration.linux.seccomp {
+            try SeccompState.write(record, seccomp, pid: pid, status: .creating, to: seccompState)
         }
-        var pair: [Int32] = [-1, -1]
-        guard guise_channel(&pair) == 0 else { throw HostError("socketpair", "terminal") }
-        terminalSocket = Descriptor(pair[0])
-        return Descriptor(pair[1])
-    }
-
-    private func receiveTerminal(_ socket: Descriptor) throws -> Descriptor {
-        var master: Int32 = -1
-        var name = [UInt8](repeating: 0, count: 64)
-        guard guise_receive_descriptor(socket.number, &name, 64, &master) >= 0, master >= 0 else {
-            throw RuntimeError("process.terminal: the container's process sent no terminal")
-        }
-        return Descriptor(master)
     }
 
     /// What only the runtime has the privilege for.
@@ -285,20 +280,10 @@ final class Creation {
         if linux.namespaces.contains(where: { $0.kind == .user && $0.path == nil }) {
             try UserNamespace.writeMaps(of: pid, uids: linux.uidMappings, gids: linux.gidMappings)
         }
-        if let adjustment = configuration.process?.oomScoreAdjustment {
-            do {
-                try HostFiles.write("\(adjustment)", to: "/proc/\(pid)/oom_score_adj")
-            } catch {
-                throw RuntimeError("process.oomScoreAdj: \(error)")
-            }
-        }
+        try OutsideSettings.setOOMScore(configuration.process?.oomScoreAdjustment, of: pid)
         try NetworkDevices.move(linux.netDevices, to: pid)
         if linux.namespaces.contains(where: { $0.kind == .user && $0.path == nil }) {
-            for (index, limit) in (configuration.process?.limits ?? []).enumerated() {
-                guard guise_prlimit(pid, limit.resource, limit.soft, limit.hard) == 0 else {
-                    throw RuntimeError("process.rlimits[\(index)]: \(HostError("prlimit", limit.name))")
-                }
-            }
+            try OutsideSettings.setLimits(configuration.process?.limits ?? [], of: pid)
         }
     }
 

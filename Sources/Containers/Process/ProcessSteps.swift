@@ -64,7 +64,7 @@ struct ProcessSteps {
         plan.add(guise_op_umask, "process.user.umask", a: UInt64(process.user.umask ?? 0o022))
         plan.add(
             guise_op_directory_change, "process.cwd", a: UInt64(context.preservedDescriptors),
-            b: context.seccompListener.map { UInt64($0) + 1 } ?? 0, c: context.createdState.map { UInt64($0) + 1 } ?? 0,
+            b: context.seccompListener.map { UInt64($0) + 1 } ?? 0, c: context.seccompState.map { UInt64($0) + 1 } ?? 0,
             text: process.workingDirectory
         )
         plan.add(guise_op_bounding, "process.capabilities.bounding", a: granted.bounding.rawValue)
@@ -96,7 +96,7 @@ struct ProcessSteps {
             guise_op_seccomp, "linux.seccomp", a: UInt64(program.instructionCount), b: program.flags,
             c: context.seccompListener.map { UInt64($0) + 1 } ?? 0, bytes: program.bytes
         )
-        plan.setLast(number: context.createdState.map { UInt32($0) + 1 } ?? 0)
+        plan.setLast(number: context.seccompState.map { UInt32($0) + 1 } ?? 0)
     }
 }
 
