@@ -59,12 +59,14 @@ let package = Package(
         .executableTarget(
             name: "guise",
             dependencies: [
-                "Machines", "LinuxPrograms", "TranslatedCPU", "Host",
+                "Machines", "LinuxPrograms", "TranslatedCPU", "Containers", "Host",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings
         ),
         // tests
+        tests("JSONTests", ["JSON"]),
+        tests("ContainersTests", ["Containers", "JSON", "CContainerInit", "Host"]),
         tests("SavedStateTests", ["SavedState"]),
         tests("GuestMemoryTests", ["GuestMemory"]),
         tests("BusTests", ["Bus"]),

@@ -34,6 +34,11 @@ static int sealed_copy(void) {
 }
 
 int guise_container_executable(void) {
+    // A file that its caller may not write, and that another user owns, cannot be written by what the caller starts either.
+    struct stat status;
+    if (geteuid() != 0 && stat("/proc/self/exe", &status) == 0 && status.st_uid != geteuid()
+        && faccessat(AT_FDCWD, "/proc/self/exe", W_OK, AT_EACCESS) != 0)
+        return open("/proc/self/exe", O_PATH | O_CLOEXEC);
     int tree = guise_open_tree(AT_FDCWD, "/proc/self/exe", OPEN_TREE_CLONE);
     if (tree >= 0) {
         if (guise_mount_attributes(tree, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, 0, 0, -1, 0) == 0)

@@ -186,6 +186,10 @@ void guise_step_change_directory(struct init *init, const struct guise_step *ste
 }
 
 void guise_step_execute(struct init *init, const struct guise_step *step) {
+    if (!init->program) {
+        errno = ENOENT;
+        guise_fail(init, step, "exec", "");
+    }
     char **arguments = guise_list(init, step, step->text2, step->a);
     char **environment = guise_list(init, step, step->text3, step->b);
     struct sigaction usual = {.sa_handler = SIG_DFL};

@@ -92,7 +92,7 @@ struct CgroupLayout: Equatable, Sendable {
     }
 
     /// mountinfo writes space, tab, newline and backslash as \ooo.
-    private static func unescaped(_ field: Substring) -> String {
+    static func unescaped(_ field: Substring) -> String {
         guard field.contains("\\") else { return String(field) }
         var bytes: [UInt8] = [], rest = Array(field.utf8)[...]
         while let byte = rest.popFirst() {

@@ -48,8 +48,8 @@ struct FeaturesCommand: RuntimeCommand {
                         "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
                     ])),
                 ])),
-                ("apparmor", enabled(access("/sys/module/apparmor", F_OK) == 0)),
-                ("selinux", enabled(access("/sys/fs/selinux/enforce", F_OK) == 0)),
+                ("apparmor", enabled(SecurityModules.hasAppArmor)),
+                ("selinux", enabled(SecurityModules.hasSELinux)),
                 ("intelRdt", enabled(false)),
                 ("memoryPolicy", .members([
                     ("modes", strings(MemoryPolicy.modeNames)), ("flags", strings(MemoryPolicy.flagNames)),

@@ -131,7 +131,7 @@ enum Deletion {
             return
         }
         let status = directory.status(of: record)
-        guard force || status == .stopped || status == .created else {
+        guard force || status == .stopped else {
             throw RuntimeError("Container '\(record.id)' cannot be deleted: it is \(status.rawValue); stop it or use --force")
         }
         let process = Descriptor(guise_pidfd_open(record.pid))
@@ -142,6 +142,7 @@ enum Deletion {
         cgroup.killAll()
         awaitEnd(process)
         try cgroup.remove()
+        if let depth = record.hostMountDepth { HostMounts.remove(record.rootfs, downTo: depth) }
         let configuration = try? directory.configuration()
         try directory.remove()
         // A failing poststop hook is told, but everything else still happens (runtime.md, lifecycle step 13).

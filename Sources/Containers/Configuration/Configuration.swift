@@ -106,11 +106,8 @@ struct Configuration {
         }
         try demand(.uts, !(hostname ?? "").isEmpty, "hostname")
         try demand(.uts, !(domainname ?? "").isEmpty, "domainname")
-        try demand(.mount, !mounts.isEmpty, "mounts")
-        try demand(.mount, root.isReadOnly, "root.readonly")
-        try demand(.mount, !linux.maskedPaths.isEmpty, "linux.maskedPaths")
-        try demand(.mount, !linux.readonlyPaths.isEmpty, "linux.readonlyPaths")
-        try demand(.mount, process?.isTerminal ?? false, "process.terminal")
+        // Without a mount namespace mounts are the host's until `delete`; these two would stay visible outside.
+        try demand(.mount, linux.rootfsPropagation != nil, "linux.rootfsPropagation")
         try demand(.network, !linux.netDevices.isEmpty, "linux.netDevices")
         try demand(.time, !linux.timeOffsets.isEmpty, "linux.timeOffsets")
         if hasNew(.user) {

@@ -97,6 +97,12 @@ struct ProcessConfiguration {
         }
     }
 
+    /// No process: what `create` makes without one.
+    init() {
+        (isTerminal, user, arguments, environment, workingDirectory) = (false, User(), [], [], "/")
+        (limits, noNewPrivileges) = ([], false)
+    }
+
     init(_ node: Node) throws(ConfigurationError) {
         isTerminal = try node.optional("terminal", Node.boolean) ?? false
         consoleSize = try node.optional("consoleSize", ConsoleSize.init)

@@ -56,7 +56,8 @@ extension ContainerPlan {
 
     private mutating func addFileSystem(_ mount: Mount, _ options: MountOptions, _ label: String, _ target: String) {
         var words = options.fileSystemWords
-        if let mountLabel = configuration.linux.mountLabel, !mountLabel.isEmpty, mount.type != "proc", mount.type != "sysfs" {
+        if let mountLabel = configuration.linux.mountLabel, !mountLabel.isEmpty, SecurityModules.hasSELinux,
+           mount.type != "proc", mount.type != "sysfs" {
             words.append("context=\(mountLabel)")
         }
         // A user namespace that does not own the network namespace may not mount sysfs, only bind the host's.
@@ -74,12 +75,8 @@ extension ContainerPlan {
 
     private mutating func addBind(_ mount: Mount, _ options: MountOptions, _ label: String, _ target: String, _ index: Int) throws {
         guard let source = mount.source, !source.isEmpty else { throw ConfigurationError("is missing", path: "\(label).source") }
-        guard options.data.isEmpty else {
-            throw ConfigurationError("'\(options.data[0])' is no option of a bind", path: "\(label).options")
-        }
-        guard options.superblock == 0 else {
-            throw ConfigurationError("options of a file system cannot be set by a bind", path: "\(label).options")
-        }
+        // Options of a file system cannot be set by a bind; the kernel ignores them, and so do all runtimes.
+        for option in options.fileSystemWords { warn("\(label).options: '\(option)' has no effect on a bind") }
         var flags: UInt32 = options.isRecursiveBind ? guise_flag_recursive.rawValue : 0
         if options.keepsSourceLink { flags |= guise_flag_no_follow.rawValue }
         if options.isIDMapped {

@@ -61,7 +61,7 @@ struct ContainerPlan {
     init(_ configuration: Configuration, _ context: PlanContext) throws {
         self.configuration = configuration
         self.context = context
-        guard let process = configuration.process else { throw ConfigurationError("is missing", path: "process") }
+        let process = configuration.process ?? ProcessConfiguration()
         enterNamespaces()
         try buildRoot(process)
         startProcess(process)
@@ -130,17 +130,19 @@ struct ContainerPlan {
         if hasMounts {
             let propagation = Self.rootPropagation(linux.rootfsPropagation)
             plan.add(guise_op_propagation, "linux.rootfsPropagation", a: propagation.before)
-            plan.add(guise_op_root, "root.path", c: propagation.needsPrivateParent ? 1 : 0, text: context.rootfs)
+            // pivot_root wants a private root, too; what is configured is set after it.
+            plan.add(guise_op_root, "root.path", b: propagation.needsPrivateParent ? 1 << 18 : 0,
+                c: propagation.needsPrivateParent ? 1 : 0, text: context.rootfs)
         } else {
-            plan.add(guise_op_root, "root.path", flags: guise_flag_no_create.rawValue, text: context.rootfs)
+            plan.add(guise_op_root, "root.path", b: 1 << 18, text: context.rootfs)
         }
         for index in configuration.mounts.indices { try addMount(index) }
-        if hasMounts { addDevices() }
+        addDevices()
         if process.isTerminal {
             let size = process.consoleSize.map { UInt64($0.height) << 16 | UInt64($0.width) } ?? 0
             plan.add(guise_op_console, "process.terminal", a: UInt64(context.console ?? -1), b: size, text4: "/dev/console")
         }
-        if hasMounts { plan.add(guise_op_directory, "process.cwd", text4: process.workingDirectory) }
+        plan.add(guise_op_directory, "process.cwd", text4: process.workingDirectory)
 
         // Hooks in the container read their state from files that the runtime has filled by then.
         if !configuration.hooks.prestart.isEmpty || !configuration.hooks.createRuntime.isEmpty
@@ -260,6 +262,9 @@ struct ContainerPlan {
     // MARK: the process
 
     private mutating func startProcess(_ process: ProcessConfiguration) {
+        if let label = linux.mountLabel, !label.isEmpty, !SecurityModules.hasSELinux {
+            warnings.append("linux.mountLabel: SELinux is not active on this host")
+        }
         if context.makesKeyring { plan.add(guise_op_keyring, "process", text: "_ses.\(context.id)") }
         plan.add(guise_op_session, "process.terminal", flags: process.isTerminal ? guise_flag_terminal.rawValue : 0)
         let steps = ProcessSteps(process, linux: linux, context: context, hasNewUser: isNew(.user))
@@ -279,5 +284,6 @@ struct ContainerPlan {
 }
 
 extension ContainerPlan {
+    mutating func warn(_ warning: String) { warnings.append(warning) }
     mutating func withPlan(_ body: (inout SetupPlan) throws -> Void) rethrows { try body(&plan) }
 }

@@ -49,8 +49,8 @@ final class Creation {
         let document = try HostFiles.read(name, sizeMax: Configuration.sizeMax)
         configuration = try Configuration(document: document)
         let path = configuration.root.path
-        let rootfs = path.hasPrefix("/") ? path : bundle + "/" + path
-        try Self.check(options, configuration, rootfs)
+        try Self.check(options, configuration)
+        let rootfs = try Self.rootDirectory(path.hasPrefix("/") ? path : bundle + "/" + path)
 
         directory = try store.create(options.id)
         record = ContainerRecord(
@@ -59,6 +59,9 @@ final class Creation {
             created: Processes.timestamp(), owner: geteuid()
         )
         record.isRootless = geteuid() != 0
+        if !configuration.linux.namespaces.contains(where: { $0.kind == .mount }) {
+            record.hostMountDepth = try HostMounts.depth(at: rootfs)
+        }
         cgroup = ContainerCgroup(layout: CgroupLayout.ofHost(), configuredPath: configuration.linux.cgroupsPath, id: options.id)
         record.cgroups = cgroup.directories
         do {
@@ -71,17 +74,21 @@ final class Creation {
         }
     }
 
-    private static func check(_ options: CreationOptions, _ configuration: Configuration, _ rootfs: String) throws {
-        guard let process = configuration.process else {
-            throw ConfigurationError("is missing", path: "process")
-        }
-        guard !process.arguments.isEmpty else { throw ConfigurationError("must hold a program", path: "process.args") }
-        guard !options.consoleSocket.isSome || process.isTerminal else {
+    private static func check(_ options: CreationOptions, _ configuration: Configuration) throws {
+        guard options.consoleSocket == nil || configuration.process?.isTerminal ?? false else {
             throw RuntimeError("--console-socket is given, but process.terminal is not true")
         }
+    }
+
+    /// The root file system's real path: links in it are the host's business, and are followed once.
+    private static func rootDirectory(_ path: String) throws -> String {
+        guard let real = realpath(path, nil) else { throw RuntimeError("root.path: \(HostError("realpath", path))") }
+        defer { free(real) }
         var status = stat()
-        guard stat(rootfs, &status) == 0 else { throw RuntimeError("root.path: \(HostError("stat", rootfs))") }
-        guard status.st_mode & S_IFMT == S_IFDIR else { throw RuntimeError("root.path: \(rootfs): Not a directory") }
+        guard stat(real, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+            throw RuntimeError("root.path: \(path): \(String(cString: strerror(ENOTDIR)))")
+        }
+        return String(cString: real)
     }
 
     private func makeCgroups() throws {
@@ -101,6 +108,10 @@ final class Creation {
     /// - Returns: the terminal's master, when there is a terminal and no console socket.
     func start(waits: Bool) throws -> Descriptor? {
         do {
+            // `create` may be called before it is known what will run.
+            if !waits, configuration.process?.arguments.isEmpty ?? true {
+                throw ConfigurationError("must hold a program", path: "process.args")
+            }
             let terminal = try startProcess(waits: waits)
             return terminal
         } catch {
@@ -136,7 +147,9 @@ final class Creation {
                 try launch.awaitProcess(clones: cloneCount)
                 try arrive(launch)
                 let state = record.ociState(.creating, pid: launch.pid)
-                try HookRunner.run(configuration.hooks.prestart, "prestart", state: state)
+                // The deprecated point counts as after `create`.
+                let before = record.ociState(.created, pid: launch.pid)
+                try HookRunner.run(configuration.hooks.prestart, "prestart", state: before)
                 try HookRunner.run(configuration.hooks.createRuntime, "createRuntime", state: state)
                 try launch.proceed()
             case .waits(.start):
@@ -294,6 +307,7 @@ final class Creation {
         launch?.kill()
         cgroup.killAll()
         try? cgroup.remove()
+        if let depth = record.hostMountDepth { HostMounts.remove(record.rootfs, downTo: depth) }
         try? directory.remove()
     }
 
@@ -303,10 +317,6 @@ final class Creation {
             if case .isExecuted = try launch!.next() { return }
         }
     }
-}
-
-extension Optional {
-    var isSome: Bool { self != nil }
 }
 
 enum PIDFile {

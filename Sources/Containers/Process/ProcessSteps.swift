@@ -28,6 +28,12 @@ struct ProcessSteps {
         if !refused.isEmpty {
             warnings.append("process.capabilities: \(refused.joined(separator: ", ")) cannot be granted: the runtime lacks them itself")
         }
+        if let label = process.selinuxLabel, !label.isEmpty, !SecurityModules.hasSELinux {
+            warnings.append("process.selinuxLabel: SELinux is not active on this host")
+        }
+        if let profile = process.apparmorProfile, !profile.isEmpty, !SecurityModules.hasAppArmor {
+            warnings.append("process.apparmorProfile: AppArmor is not active on this host")
+        }
         self.warnings = warnings
     }
 
@@ -55,10 +61,10 @@ struct ProcessSteps {
 
     /// The rest, up to the program.
     func addAfterStart(to plan: inout SetupPlan) {
-        if let label = process.selinuxLabel, !label.isEmpty {
+        if let label = process.selinuxLabel, !label.isEmpty, SecurityModules.hasSELinux {
             plan.add(guise_op_write_self, "process.selinuxLabel", text: "attr/exec", second: label)
         }
-        if let profile = process.apparmorProfile, !profile.isEmpty {
+        if let profile = process.apparmorProfile, !profile.isEmpty, SecurityModules.hasAppArmor {
             plan.add(guise_op_write_self, "process.apparmorProfile", text: "attr/apparmor/exec", second: "exec \(profile)")
         }
         plan.add(guise_op_umask, "process.user.umask", a: UInt64(process.user.umask ?? 0o022))

@@ -27,6 +27,8 @@ struct ContainerRecord: Equatable {
     var cgroups: [String] = []
     /// Whether set-up has ended well.
     var isCreated = false
+    /// How many mounts lay on the root file system before, for a container that mounts in the runtime's mount namespace.
+    var hostMountDepth: Int?
     /// Whether its maker was not root.
     var isRootless = false
 
@@ -37,7 +39,7 @@ struct ContainerRecord: Equatable {
             ("rootfs", .string(rootfs)), ("annotations", .strings(annotations)), ("pid", .integer(pid)),
             ("startTime", .integer(startTime)), ("created", .string(created)), ("owner", .integer(owner)),
             ("cgroups", .array(cgroups.map(JSONValue.string))), ("isCreated", .boolean(isCreated)),
-            ("isRootless", .boolean(isRootless)),
+            ("isRootless", .boolean(isRootless)), ("hostMountDepth", hostMountDepth.map { .integer($0) }),
         ])
     }
 
@@ -63,6 +65,7 @@ struct ContainerRecord: Equatable {
         cgroups = try node.required("cgroups", Node.strings)
         isCreated = try node.required("isCreated", Node.boolean)
         isRootless = try node.required("isRootless", Node.boolean)
+        hostMountDepth = try node.optional("hostMountDepth", Node.integer(0...Int.max))
     }
 
     /// The state as runtime.md has it, for `state` and for hooks.
