@@ -17,7 +17,7 @@ final class MachineTLB {
     private let filled: UnsafeMutablePointer<UInt32>
     private var filledCount = 0
     private var hasGlobals = false
-    private static let filledLimit = 512
+    private static let filledLimit = 1024
     /// Instruction entries likewise.
     private let fetched: UnsafeMutablePointer<UInt32>
     private var fetchedCount = 0

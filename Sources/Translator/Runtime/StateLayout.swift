@@ -92,7 +92,7 @@ public enum StateLayout {
     }
     /// Data TLB: `tlbModes` × `tlbCount` × 32-byte entries (read tag, write tag, addend, physical page).
     public static let tlb = jumpCache + jumpCacheCount * 16
-    public static let tlbCount = 512
+    public static let tlbCount = 1024
     public static let tlbModes = 4
     public static let tlbEntrySize = 32
     public static let size = tlb + tlbModes * tlbCount * tlbEntrySize

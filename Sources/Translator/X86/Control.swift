@@ -104,13 +104,14 @@ extension CodeGenerator {
 
     func emitCall(_ index: Int, _ instruction: Instruction) {
         // Arguments first, on the stack of spill-safe registers: everything else leaves the temporaries.
-        evictEverything()
+        let isLight = thunks.isLight(helper: Int(instruction.imm))
+        if isLight { evictForLightCall() } else { evictEverything() }
         let targets = (GPR.rsi, GPR.rdx, GPR.rcx)
         if instruction.a != .none { moveInto(targets.0, instruction.a) }
         if instruction.b != .none { moveInto(targets.1, instruction.b) }
         if instruction.c != .none { moveInto(targets.2, instruction.c) }
         asm.movImmediate(GPR.rax, instruction.imm)
-        asm.call(to: thunks.helperCall)
+        asm.call(to: isLight ? thunks.lightCall : thunks.helperCall)
         if instruction.a != .none { consume(instruction.a) }
         if instruction.b != .none { consume(instruction.b) }
         if instruction.c != .none { consume(instruction.c) }

@@ -68,6 +68,9 @@ final class Thunks {
     /// rax = guest pc: continue there through the jump cache.
     private(set) var jumpCacheLookup: UnsafeMutablePointer<UInt8>
     private(set) var helperCall: UnsafeMutablePointer<UInt8>
+    /// As `helperCall`, for helpers that are light (`GuestFront.isLight`): registers stay where they are.
+    private(set) var lightCall: UnsafeMutablePointer<UInt8>
+    private let lightHelpers: [Bool]
     private(set) var softFloat: UnsafeMutablePointer<UInt8>
     private(set) var vectorCall: UnsafeMutablePointer<UInt8>
     private var slowLoads: [UnsafeMutablePointer<UInt8>] = []
@@ -81,6 +84,7 @@ final class Thunks {
     func slowStore(sizeLog2: Int) -> UnsafeMutablePointer<UInt8> { slowStores[sizeLog2] }
     func slowPointer(sizeLog2: Int) -> UnsafeMutablePointer<UInt8> { slowPointers[sizeLog2] }
     func hostHas(_ need: VectorSignature.Need) -> Bool { needs[Int(need.rawValue)] }
+    func isLight(helper: Int) -> Bool { lightHelpers[helper] }
     func pinOf(global: Int) -> UInt8 { pinTable[global] }
     func constant(_ constant: FloatConstant) -> UnsafeMutablePointer<UInt8> { constants + constant.rawValue * 16 }
 
@@ -108,6 +112,7 @@ final class Thunks {
         let features = guise_cpu_vector_features()
         needs = [true, features & 1 != 0, features & 2 != 0, features & 4 != 0]
         pinTable = table
+        lightHelpers = front.helpers.indices.map { front.isLight(helper: $0) }
         enter = start
         lookupExit = start
         linkExit = start
@@ -115,6 +120,7 @@ final class Thunks {
         faultExit = start
         jumpCacheLookup = start
         helperCall = start
+        lightCall = start
         softFloat = start
         vectorCall = start
         end = start
@@ -128,6 +134,7 @@ final class Thunks {
         var asm = Assembler(at: flagTable + 64)
         emitExits(&asm)
         emitHelperCall(&asm, targets)
+        emitLightCall(&asm, targets)
         softFloat = emitPreservingCall(&asm, target: targets.softFloat, arguments: 0, size: 0, result: false)
         vectorCall = emitPreservingCall(&asm, target: targets.vectorCall, arguments: 0, size: 0, result: false)
         for size in 0..<5 {
@@ -240,6 +247,31 @@ final class Thunks {
         Assembler.patch(leave, to: asm.at)
         asm.store(.state(StateLayout.exitKind), GPR.rcx, wide: false)
         if let helperTail { asm.jmp(to: helperTail) }
+    }
+
+    /// eax = helper index; rsi, rdx, rcx = arguments; result in rax. Keeps vector registers, MXCSR and everything pinned.
+    private func emitLightCall(_ asm: inout Assembler, _ targets: ThunkTargets) {
+        asm.align(16)
+        lightCall = asm.at
+        let saved: [UInt8] = [GPR.rdi, GPR.r8, GPR.r9, GPR.r10, GPR.r11, GPR.rbx]
+        for register in saved { asm.push(register) }
+        asm.load(GPR.r8, .mem(GPR.rsp, Int32(saved.count * 8)))
+        asm.store(.state(StateLayout.exitHostPC), GPR.r8)
+        asm.storeImmediate(.state(StateLayout.helperExit), 0, wide: false)
+        asm.mov(GPR.rbx, GPR.rsp)
+        asm.alu(ALU.and, .reg(GPR.rsp), immediate: -16)
+        asm.lea(GPR.rdi, .mem(GPR.rbp, -Int32(StateLayout.bias)))
+        asm.movImmediate(GPR.r8, Int64(bitPattern: targets.helpers))
+        asm.callIndirect(.indexed(GPR.r8, GPR.rax, scale: 3, 0))
+        asm.mov(GPR.rsp, GPR.rbx)
+        for register in saved.reversed() { asm.pop(register) }
+        asm.alu(ALU.cmp, .state(StateLayout.helperExit), immediate: 0, wide: false)
+        let leave = asm.jcc(CC.ne)
+        asm.ret()
+        Assembler.patch(leave, to: asm.at)
+        asm.load(GPR.rax, .state(StateLayout.helperExit), wide: false)
+        asm.store(.state(StateLayout.exitKind), GPR.rax, wide: false)
+        asm.jmp(to: faultExit)
     }
 
     /// A call that preserves every register. Arguments lie on the stack above the return address (address, then value);
