@@ -105,7 +105,7 @@ extension X86State {
         let slot = base + StateLayout.tlb + number * StateLayout.tlbEntrySize
         let offset = slot.load(fromByteOffset: tag, as: UInt64.self) ^ address
         guard offset <= UInt64(4096 - size) else { return nil }
-        return UnsafeMutableRawPointer(bitPattern: UInt(slot.load(fromByteOffset: 16, as: UInt64.self) &+ offset))
+        return UnsafeMutableRawPointer(bitPattern: UInt(slot.load(fromByteOffset: 16, as: UInt64.self) &+ address))
     }
 
     /// The TLB set with what a privilege may do now: the rules are those of the page walk.

@@ -214,8 +214,8 @@ extension CodeGenerator {
         let size = Int(piece.aux & 7)
         switch piece.kind {
         case .loadSlow:
-            asm.push(piece.register)
-            asm.call(to: thunks.slowLoad(sizeLog2: size))
+            pushAddress(piece)
+            asm.call(to: thunks.slowLoad(sizeLog2: size, set: tlbMode))
             if size == 4 {
                 asm.vectorLoad(piece.register3, .state(StateLayout.vectorScratch), size: 16)
                 asm.lea(GPR.rsp, .mem(GPR.rsp, 8))
@@ -242,11 +242,13 @@ extension CodeGenerator {
             } else if piece.aux & 0x100 != 0 {
                 asm.lea(GPR.rsp, .mem(GPR.rsp, -8))
                 asm.floatStore(.mem(GPR.rsp), piece.register3, double: true)
+            } else if piece.register3 == Self.noRegister {
+                asm.push(immediate: piece.immediate)
             } else {
                 asm.push(piece.register3)
             }
-            asm.push(piece.register)
-            asm.call(to: thunks.slowStore(sizeLog2: size))
+            pushAddress(piece)
+            asm.call(to: thunks.slowStore(sizeLog2: size, set: tlbMode))
             asm.lea(GPR.rsp, .mem(GPR.rsp, 16))
         default:
             asm.push(piece.register)
@@ -254,6 +256,13 @@ extension CodeGenerator {
             asm.pop(piece.register2)
         }
         if let back = piece.back { asm.jmp(to: back) }
+    }
+
+    /// Pushes the guest address of an access. The rest of a group whose first access came here is checked one by one.
+    private func pushAddress(_ piece: ColdCode) {
+        asm.push(piece.register)
+        if piece.offset != 0 { asm.alu(ALU.add, .mem(GPR.rsp), immediate: piece.offset) }
+        if piece.register2 != Self.noRegister { asm.alu(ALU.or, .reg(piece.register2), immediate: -1) }
     }
 
     /// Emits the stubs that unlinked exits lead to and their link records, from `firstLink` on. A machine's links to
