@@ -10,8 +10,8 @@ public final class Builder {
     /// The guest registers, indexed by global number.
     public let globals: [Global]
     /// The value each global is known to hold, or `.none`.
-    private let known: UnsafeMutablePointer<ValueID>
-    private let globalTypes: UnsafeMutablePointer<ValueType>
+    @usableFromInline let known: UnsafeMutablePointer<ValueID>
+    @usableFromInline let globalTypes: UnsafeMutablePointer<ValueType>
     private let globalCount: Int
 
     public init(unit: Unit, globals: [Global]) {
@@ -41,35 +41,41 @@ public final class Builder {
     // MARK: reading back
 
     /// The constant a value is, if it is one.
-    @inline(__always)
+    @inlinable @inline(__always)
     public func constantValue(_ value: ValueID) -> Int64? {
-        let instruction = unit.instructions[Int(value)]
-        return instruction.opcode == .constant ? instruction.imm : nil
+        let instruction = unit.instructions + Int(value)
+        return instruction.pointee.opcode == .constant ? instruction.pointee.imm : nil
     }
 
     /// The type of a value.
-    @inline(__always)
-    public func type(of value: ValueID) -> ValueType { unit.instructions[Int(value)].type }
+    @inlinable @inline(__always)
+    public func type(of value: ValueID) -> ValueType { (unit.instructions + Int(value)).pointee.type }
 
     // MARK: values and registers
 
     /// A constant; bits above the type's width are dropped (kept sign-extended for comparison's sake).
+    @inlinable @inline(__always)
     public func constant(_ value: Int64, _ type: ValueType = .i64) -> ValueID {
         unit.append(Instruction(.constant, type, imm: Self.canonical(value, type)))
     }
 
     /// The current value of a guest register.
-    @inline(__always)
+    @inlinable @inline(__always)
     public func get(_ global: Int) -> ValueID {
         let value = known[global]
         if value != .none { return value }
+        return read(global)
+    }
+
+    @inline(never) @usableFromInline
+    func read(_ global: Int) -> ValueID {
         let read = unit.append(Instruction(.get, globalTypes[global], imm: Int64(global)))
         known[global] = read
         return read
     }
 
     /// Writes a guest register.
-    @inline(__always)
+    @inlinable @inline(__always)
     public func set(_ global: Int, _ value: ValueID) {
         if known[global] == value { return }
         unit.append(Instruction(.set, globalTypes[global], a: value, imm: Int64(global)))
@@ -79,49 +85,70 @@ public final class Builder {
     // MARK: integer
 
     /// Integer operations on two values of one type; sums and differences wrap around.
-    @inline(__always) public func add(_ a: ValueID, _ b: ValueID) -> ValueID { binary(.add, a, b) }
-    @inline(__always) public func sub(_ a: ValueID, _ b: ValueID) -> ValueID { binary(.sub, a, b) }
-    @inline(__always) public func and(_ a: ValueID, _ b: ValueID) -> ValueID { binary(.and, a, b) }
-    @inline(__always) public func or(_ a: ValueID, _ b: ValueID) -> ValueID { binary(.or, a, b) }
-    @inline(__always) public func xor(_ a: ValueID, _ b: ValueID) -> ValueID { binary(.xor, a, b) }
+    @inlinable @inline(__always) public func add(_ a: ValueID, _ b: ValueID) -> ValueID { binary(.add, a, b) }
+    @inlinable @inline(__always) public func sub(_ a: ValueID, _ b: ValueID) -> ValueID { binary(.sub, a, b) }
+    @inlinable @inline(__always) public func and(_ a: ValueID, _ b: ValueID) -> ValueID { binary(.and, a, b) }
+    @inlinable @inline(__always) public func or(_ a: ValueID, _ b: ValueID) -> ValueID { binary(.or, a, b) }
+    @inlinable @inline(__always) public func xor(_ a: ValueID, _ b: ValueID) -> ValueID { binary(.xor, a, b) }
 
     /// Any operation of the integer groups with two operands of one type.
     public func binary(_ opcode: Opcode, _ a: ValueID, _ b: ValueID) -> ValueID {
-        let left = unit.instructions[Int(a)], right = unit.instructions[Int(b)]
-        let type = left.type
-        if right.opcode == .constant {
-            let k = right.imm
-            if left.opcode == .constant, let folded = Fold.binary(opcode, type, left.imm, k) {
-                return constant(folded, type)
-            }
-            switch opcode {
-            case .add, .sub, .or, .xor, .shiftLeft, .shiftRightUnsigned, .shiftRightSigned, .andNot,
-                 .rotateLeft, .rotateRight:
-                if k == 0 { return a }
-            case .and:
-                if k == 0 { return b }
-                if k == -1 { return a }
-            default: break
-            }
-            if type == .i64, let simpler = simplifyShift(opcode, left, k) { return simpler }
-        } else if left.opcode == .constant, left.imm == 0 {
-            switch opcode {
-            case .add, .or, .xor: return b
-            case .and, .shiftLeft, .shiftRightUnsigned, .shiftRightSigned: return a
-            default: break
-            }
+        let left = unit.instructions + Int(a), right = unit.instructions + Int(b)
+        let type = left.pointee.type
+        if right.pointee.opcode == .constant {
+            return simplified(opcode, a, right.pointee.imm) ?? unit.append(Instruction(opcode, type, a: a, b: b))
         }
-        if type == .i64, opcode == .or || opcode == .xor || opcode == .and,
-           let narrow = narrowed(opcode, left, right) { return narrow }
-        if opcode == .or || opcode == .xor || opcode == .add, let rotation = rotation(left, right) { return rotation }
-        if left.opcode == .constant {
+        if left.pointee.opcode == .constant {
+            let isZero = left.pointee.imm == 0
             switch opcode {
-            case .add, .and, .or, .xor, .multiply:
-                return unit.append(Instruction(opcode, type, a: b, b: a))
+            case .add, .or, .xor: return isZero ? b : unit.append(Instruction(opcode, type, a: b, b: a))
+            case .and: return isZero ? a : unit.append(Instruction(opcode, type, a: b, b: a))
+            case .multiply: return unit.append(Instruction(opcode, type, a: b, b: a))
+            case .shiftLeft, .shiftRightUnsigned, .shiftRightSigned: if isZero { return a }
+            default: break
+            }
+        } else {
+            switch opcode {
+            case .or, .xor, .and, .add:
+                if left.pointee.opcode == .signExtend, type == .i64, opcode != .add,
+                   let narrow = narrowed(opcode, left.pointee, right.pointee) { return narrow }
+                if right.pointee.opcode == .shiftRightUnsigned || right.pointee.opcode == .shiftLeft, opcode != .and,
+                   let rotation = rotation(left.pointee, right.pointee) { return rotation }
             default: break
             }
         }
         return unit.append(Instruction(opcode, type, a: a, b: b))
+    }
+
+    /// As `binary` with a constant on the right, which is appended only where the operation needs it.
+    public func binary(_ opcode: Opcode, _ a: ValueID, constant k: Int64) -> ValueID {
+        let type = type(of: a)
+        let k = Self.canonical(k, type)
+        if let value = simplified(opcode, a, k) { return value }
+        let b = unit.append(Instruction(.constant, type, imm: k))
+        return unit.append(Instruction(opcode, type, a: a, b: b))
+    }
+
+    /// The result of an operation with a constant on the right, where it is a constant, the left operand or something
+    /// simpler.
+    @inline(__always)
+    private func simplified(_ opcode: Opcode, _ a: ValueID, _ k: Int64) -> ValueID? {
+        let left = unit.instructions + Int(a)
+        if left.pointee.opcode == .constant {
+            let type = left.pointee.type
+            if let folded = Fold.binary(opcode, type, left.pointee.imm, k) { return constant(folded, type) }
+        }
+        if k == 0 || k == -1 {
+            switch opcode {
+            case .add, .sub, .or, .xor, .shiftLeft, .shiftRightUnsigned, .shiftRightSigned, .andNot,
+                 .rotateLeft, .rotateRight:
+                if k == 0 { return a }
+            case .and: return k == 0 ? constant(0, left.pointee.type) : a
+            default: break
+            }
+        }
+        if left.pointee.opcode == .shiftLeft, left.pointee.type == .i64 { return simplifyShift(opcode, left.pointee, k) }
+        return nil
     }
 
     /// A bitwise operation on two sign-extended words is the sign extension of the operation on the words.
@@ -172,33 +199,39 @@ public final class Builder {
 
     /// A wider value with the same signed meaning.
     public func signExtend(_ a: ValueID, _ type: ValueType) -> ValueID {
-        let source = unit.instructions[Int(a)]
-        if source.type == type { return a }
-        if source.opcode == .constant { return constant(source.imm, type) }
-        // truncate(load.s32) and friends: the value was already in that form.
-        if source.opcode == .truncate {
-            let inner = unit.instructions[Int(source.a)]
-            if inner.type == type, isSignExtended(inner, from: source.type) { return source.a }
+        let source = unit.instructions + Int(a)
+        if source.pointee.type == type { return a }
+        switch source.pointee.opcode {
+        case .constant: return constant(source.pointee.imm, type)
+        case .truncate:
+            // truncate(load.s32) and friends: the value was already in that form.
+            let inner = unit.instructions + Int(source.pointee.a)
+            if inner.pointee.type == type, isSignExtended(inner.pointee, from: source.pointee.type) {
+                return source.pointee.a
+            }
+        default: break
         }
         return unit.append(Instruction(.signExtend, type, a: a))
     }
 
     /// A wider value with the same unsigned meaning.
     public func zeroExtend(_ a: ValueID, _ type: ValueType) -> ValueID {
-        let source = unit.instructions[Int(a)]
-        if source.type == type { return a }
-        if source.opcode == .constant { return constant(source.imm & Self.mask(source.type), type) }
+        let source = unit.instructions + Int(a)
+        if source.pointee.type == type { return a }
+        if source.pointee.opcode == .constant {
+            return constant(source.pointee.imm & Self.mask(source.pointee.type), type)
+        }
         return unit.append(Instruction(.zeroExtend, type, a: a))
     }
 
     /// The low bits of a value.
     public func truncate(_ a: ValueID, _ type: ValueType) -> ValueID {
-        let source = unit.instructions[Int(a)]
-        if source.type == type { return a }
-        switch source.opcode {
-        case .constant: return constant(source.imm, type)
+        let source = unit.instructions + Int(a)
+        if source.pointee.type == type { return a }
+        switch source.pointee.opcode {
+        case .constant: return constant(source.pointee.imm, type)
         case .signExtend, .zeroExtend:
-            if unit.instructions[Int(source.a)].type == type { return source.a }
+            if (unit.instructions + Int(source.pointee.a)).pointee.type == type { return source.pointee.a }
         default: break
         }
         return unit.append(Instruction(.truncate, type, a: a))
@@ -300,11 +333,13 @@ public final class Builder {
     // MARK: memory
 
     /// Loads from base + displacement, extended to `type` as the format says.
+    @inlinable @inline(__always)
     public func load(_ base: ValueID, _ displacement: Int64 = 0, _ format: MemoryFormat, _ type: ValueType) -> ValueID {
         unit.append(Instruction(.load, type, aux: format.rawValue, a: base, imm: displacement))
     }
 
     /// Stores the low bytes of `value` to base + displacement.
+    @inlinable @inline(__always)
     public func store(_ base: ValueID, _ displacement: Int64 = 0, _ value: ValueID, _ format: MemoryFormat) {
         unit.append(Instruction(.store, type(of: value), aux: format.rawValue, a: base, b: value, imm: displacement))
     }
@@ -375,13 +410,14 @@ public final class Builder {
     // MARK: control
 
     /// Marks the start of the guest instruction at `pc`.
-    @inline(__always)
+    @inlinable @inline(__always)
     public func instruction(_ pc: UInt64) {
         unit.append(Instruction(.instruction, .void, imm: Int64(bitPattern: pc)))
-        unit.guestInstructionCount += 1
+        unit.guestInstructionCount &+= 1
     }
 
     /// Leaves for guest address `target` when the condition holds.
+    @inlinable
     public func exitIf(_ condition: Condition, _ a: ValueID, _ b: ValueID, target: UInt64) {
         unit.append(Instruction(.exitIf, type(of: a), aux: condition.rawValue, a: a, b: b,
                                 imm: Int64(bitPattern: target)))
@@ -414,6 +450,7 @@ public final class Builder {
     static func mask(_ type: ValueType) -> Int64 { type.bits >= 64 ? -1 : (1 << Int64(type.bits)) - 1 }
 
     /// Constants are stored sign-extended from their width, except i1.
+    @inlinable @inline(__always)
     static func canonical(_ value: Int64, _ type: ValueType) -> Int64 {
         switch type {
         case .i1: value & 1

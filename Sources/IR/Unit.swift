@@ -21,15 +21,20 @@ public final class Unit {
     public var isLooping = false
 
     /// The operations; valid up to `count`.
-    public private(set) var instructions: UnsafeMutablePointer<Instruction>
+    @inlinable public var instructions: UnsafeMutablePointer<Instruction> { storedInstructions }
     /// How often each value is used by a later operation; filled by `DeadCode`.
     public private(set) var uses: UnsafeMutablePointer<UInt16>
-    public private(set) var count = 0
-    public private(set) var capacity: Int
+    @inlinable public var count: Int { storedCount }
+    @inlinable public var capacity: Int { storedCapacity }
+
+    // What fronts append to without a call.
+    @usableFromInline var storedInstructions: UnsafeMutablePointer<Instruction>
+    @usableFromInline var storedCount = 0
+    @usableFromInline var storedCapacity: Int
 
     public init(capacity: Int = 1024) {
-        self.capacity = capacity
-        instructions = .allocate(capacity: capacity)
+        storedCapacity = capacity
+        storedInstructions = .allocate(capacity: capacity)
         uses = .allocate(capacity: capacity)
     }
 
@@ -43,7 +48,7 @@ public final class Unit {
         isLooping = other.isLooping
         instructions.update(from: other.instructions, count: other.count)
         uses.update(from: other.uses, count: other.count)
-        count = other.count
+        storedCount = other.count
     }
 
     deinit {
@@ -59,7 +64,7 @@ public final class Unit {
         trapsFloats = false
         byteLength = 0
         guestInstructionCount = 0
-        count = 0
+        storedCount = 0
     }
 
     /// True for operations that either fault or go on.
@@ -69,25 +74,25 @@ public final class Unit {
     }
 
     /// Appends an operation and returns the value it defines.
-    @inline(__always) @discardableResult
+    @inlinable @inline(__always) @discardableResult
     public func append(_ instruction: Instruction) -> ValueID {
-        let index = count
-        if index == capacity { grow() }
-        (instructions + index).initialize(to: instruction)
-        count = index &+ 1
+        let index = storedCount
+        if index == storedCapacity { grow() }
+        (storedInstructions + index).initialize(to: instruction)
+        storedCount = index &+ 1
         return ValueID(truncatingIfNeeded: index)
     }
 
-    @inline(never)
-    private func grow() {
+    @inline(never) @usableFromInline
+    func grow() {
         let larger = capacity * 2
         let newInstructions = UnsafeMutablePointer<Instruction>.allocate(capacity: larger)
         newInstructions.update(from: instructions, count: count)
         let newUses = UnsafeMutablePointer<UInt16>.allocate(capacity: larger)
         instructions.deallocate()
         uses.deallocate()
-        instructions = newInstructions
+        storedInstructions = newInstructions
         uses = newUses
-        capacity = larger
+        storedCapacity = larger
     }
 }

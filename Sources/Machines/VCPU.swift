@@ -60,10 +60,13 @@ public protocol VCPU: Savable {
     func enter(_ start: VCPUStart)
     /// Gives back memory that holds only what can be made again, soon. The default has none.
     func releaseCaches()
+    /// `run` will not be called again. On the thread that ran it. The default does nothing.
+    func finish()
 }
 
 extension VCPU {
     public func releaseCaches() {}
+    public func finish() {}
 }
 
 /// A RISC-V hart. `reset` and registers belong to its own thread, the rest is callable on any thread at any time.

@@ -3,6 +3,7 @@
 //   single-step        one guest instruction per unit
 //   code-cache=SIZE    size of the code cache, with suffix K, M or G (a tiny one evicts all the time)
 //   statistics         say at the end of each vCPU or guest thread what translating cost
+//   dump-code=FILE     write the generated code to FILE and an index to FILE.units at the end of each of them
 // They change no guest-visible behaviour. See docs/debugging.md.
 
 import Glibc
@@ -12,7 +13,7 @@ import Translator
 public struct DebugOptionError: Error, CustomStringConvertible {
     let word: String
     public var description: String {
-        "GUISE_DEBUG: '\(word)' is not one of memory-registers, single-step, code-cache=SIZE, statistics"
+        "GUISE_DEBUG: '\(word)' is not one of memory-registers, single-step, code-cache=SIZE, statistics, dump-code=FILE"
     }
 }
 
@@ -26,6 +27,7 @@ extension EngineOptions {
             case "memory-registers": options.registersInMemory = true
             case "single-step": options.singleStep = true
             case "statistics": options.statistics = true
+            case _ where word.hasPrefix("dump-code="): options.codeDump = String(word.dropFirst("dump-code=".count))
             case _ where word.hasPrefix("code-cache="):
                 guard let size = Self.size(word.dropFirst("code-cache=".count)), size >= 1 << 19, size <= 1 << 30 else {
                     throw DebugOptionError(word: String(word))

@@ -19,6 +19,8 @@ public struct EngineOptions: Sendable {
     public var singleStep = false
     /// Report the cost of translating on standard error.
     public var statistics = false
+    /// Where the generated code is written when a vCPU or guest thread ends.
+    public var codeDump: String?
     /// Size of the code cache in bytes.
     public var cacheSize: Int = 64 << 20
     /// Called for blocks entered from outside generated code, with guest address and mode.

@@ -89,11 +89,16 @@ public class MachineCPU: Savable, @unchecked Sendable {
     }
 
     deinit {
-        if engine.options.statistics { fputs("guise: hart \(hartID): \(context.statistics)\n", stderr) }
         context.retire()
         lockedAccess.copy.deallocate()
         requests.deallocate()
         munmap(state, StateLayout.size)
+    }
+
+    /// Says what GUISE_DEBUG asks for.
+    public func finish() {
+        if engine.options.statistics { fputs("guise: hart \(hartID): \(context.statistics)\n", stderr) }
+        if let path = engine.options.codeDump { engine.runtime.dumpCode(to: path) }
     }
 
     /// The vCPU a state block belongs to.

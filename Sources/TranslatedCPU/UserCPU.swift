@@ -64,6 +64,7 @@ public final class UserCPU {
     /// Says what translating cost, when GUISE_DEBUG asks for it: when the guest thread or process is about to end.
     public func reportStatistics() {
         if engine.options.statistics { fputs("guise: \(context.statistics)\n", stderr) }
+        if let path = engine.options.codeDump { engine.runtime.dumpCode(to: path) }
     }
 
     /// Guest program counter.

@@ -48,10 +48,10 @@ import Testing
 
     @Test(arguments: 0..<12)
     func `garbage in tables and registers ends in faults or shutdown`(_ seed: Int) throws {
-        var random = SystemRandom(seed: UInt64(seed) + 1)
+        var random = SystemRandom(seed: Fuzz.seed(UInt64(seed) + 1))
         let p = try Processor(["max,+la57", "max", "pentium3", "486"][seed % 4])
         let descriptors: [UInt64] = [1, 2, 3, 4, 5, 6, 7, 9, 11, 12, 14, 15, 0x10, 0x12, 0x16, 0x18, 0x1A, 0x1E]
-        for round in 0..<40 {
+        for round in 0..<Fuzz.rounds(40) {
             if round % 8 == 0 {
                 p.state.reset()
                 switch (seed + round / 8) % 4 {

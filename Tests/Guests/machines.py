@@ -244,8 +244,8 @@ def opensbi(c):
 
 
 def disk(c):
-    """A private copy of the Debian disk: holes stay holes."""
-    files = cache / "disks/riscv64"
+    """An initrd that mounts the Debian disk, and a private copy of that: holes stay holes."""
+    files = cache / "disks" / c.guest
     c.script("make-disk.sh", files / "disk.img")
     copy = c.work / "disk.img"
     c.run(["cp", "--sparse=always", "--reflink=auto", files / "disk.img", copy]).expect()
@@ -268,10 +268,10 @@ def login(console):
     console.expect(r"root@guise:~# ", 60)
 
 
-@case("machines/Debian with systemd to a login and a clean end")
-def systemd(c):
+@case("machines/Debian with systemd to a login and a clean end", on=("riscv64", "amd64"))
+def systemd(c, cpus=1):
     initrd, image = disk(c)
-    console = c.boot(kernel=c.kernel(), initrd=initrd, append=diskAppend, memory="1024", disk=image)
+    console = c.boot(kernel=c.kernel(), initrd=initrd, append=diskAppend, memory="1024", disk=image, cpus=cpus)
     login(console)
     console.send("stty -echo; systemctl is-system-running --wait; systemctl --failed --no-legend --no-pager | wc -l\n")
     console.expect(r"running\r?\n0\r?\n", 120)
@@ -280,6 +280,11 @@ def systemd(c):
     console.send("poweroff\n")
     console.end(120)
     checkDisk(c, image)
+
+
+@case("machines/Debian with systemd on four processors", on=("amd64",))
+def systemdOnFour(c):
+    systemd(c, cpus=4)
 
 
 def suspendAndResume(c, console, turn, name, engine=None):
@@ -351,17 +356,16 @@ def chaosBoot(c):
             raise Mismatch(f"turn {turn}, seed {seed}: {mismatch}")
 
 
-@case("machines/chaos: suspend and resume during a compile on a disk", notQEMU="suspends in another way")
+@case("machines/chaos: suspend and resume during a compile on a disk", notQEMU="suspends in another way", on=("riscv64", "amd64"))
 def chaosCompile(c):
     generator = random.Random()
-    turns = max(1, c.chaos // 2)
     initrd, image = disk(c)
     name = f"chaos-{c.work.name}"
     console = c.boot(kernel=c.kernel(), initrd=initrd, append=diskAppend, memory="1024", disk=image, name=name, cpus=2)
     login(console)
     console.send("stty -echo; printf '#include <stdio.h>\\nint main(void) { puts(\"built\"); return 0; }\\n' > a.c; "
                  "i=0; while [ ! -e /stop ]; do gcc -O2 a.c -o a$i && ./a$i >/dev/null && sync && i=$((i + 1)) || echo BROKEN; rm -f a$((i - 2)); done; echo STOPPED\n")
-    for turn in range(turns):
+    for turn in range(max(1, c.chaos)):
         time.sleep(generator.uniform(0.2, 3))
         console, state = suspendAndResume(c, console, turn, name)
         state.unlink()

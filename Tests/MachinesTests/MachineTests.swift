@@ -321,14 +321,14 @@ final class Workshop {
         var newer = bytes
         newer[8] = 9
         #expect(try refusal(workshop, newer)!.contains("format 9"))
-        var random = SystemRandomNumberGenerator()
-        for _ in 0..<150 {
+        var random = FuzzRandom(seed: 5)
+        for _ in 0..<Fuzz.rounds(150) {
             var damaged = bytes
             let index = Int.random(in: 0..<damaged.count, using: &random)
             damaged[index] ^= 1 << UInt8.random(in: 0..<8, using: &random)
             #expect(try refusal(workshop, damaged) != nil, "bit flipped at \(index)")
         }
-        for _ in 0..<100 {
+        for _ in 0..<Fuzz.rounds(100) {
             var damaged = bytes
             let start = Int.random(in: 16..<damaged.count, using: &random)
             for index in start..<min(damaged.count, start + 64) { damaged[index] = UInt8.random(in: 0...255, using: &random) }
@@ -344,7 +344,7 @@ final class Workshop {
         machine.boot.save(to: &facts)
         machine.save(to: &state)
         machine.serial.close()
-        var random = SystemRandomNumberGenerator()
+        var random = FuzzRandom(seed: 6)
         func write(_ facts: [UInt8], _ state: [UInt8]) throws -> [UInt8] {
             let path = workshop.directory + "/crafted"
             try SnapshotWriter(path: path).write(configuration: facts, state: state, ram: machine.ram)
@@ -352,7 +352,7 @@ final class Workshop {
         }
         #expect(try refusal(workshop, try write(facts.bytes, state.bytes)) == nil)
         #expect(try refusal(workshop, try write(facts.bytes, state.bytes + [1]))!.contains("too many"))
-        for _ in 0..<60 {
+        for _ in 0..<Fuzz.rounds(60) {
             var hostile = state.bytes, hostileFacts = facts.bytes
             let edges: [UInt8] = [0, 0xff, 0x7f, 1, UInt8.random(in: 0...255, using: &random)]
             hostile[Int.random(in: 0..<hostile.count, using: &random)] = edges.randomElement(using: &random)!

@@ -114,12 +114,26 @@ enum FaultHandler {
         var faultExit: UInt64
     }
 
-    /// Suites that run generated code are serialized: there is one of these.
+    /// There is one of these, so generated code runs under `exclusively`.
     static let running: UnsafeMutablePointer<Running> = {
         let running = UnsafeMutablePointer<Running>.allocate(capacity: 1)
         running.initialize(to: Running(cache: nil, faultExit: 0))
         return running
     }()
+
+    private static let lock: UnsafeMutablePointer<pthread_mutex_t> = {
+        let lock = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+        pthread_mutex_init(lock, nil)
+        return lock
+    }()
+
+    /// Runs `body`, which enters the code of `cache`, while no other test's code runs.
+    static func exclusively(_ cache: CodeCache, faultExit: UInt64, _ body: () -> Void) {
+        pthread_mutex_lock(lock)
+        running.pointee = Running(cache: Unmanaged.passUnretained(cache), faultExit: faultExit)
+        body()
+        pthread_mutex_unlock(lock)
+    }
 
     /// Offset of `uc_mcontext.gregs` in the x86-64 ucontext, and indices in it.
     private static let gregs = 40

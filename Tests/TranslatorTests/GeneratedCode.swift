@@ -84,7 +84,7 @@ final class GeneratedCode {
         (cache.units + 0).initialize(to: UnitRecord(
             start: unit.start, contentHash: 0, context: 0, mode: 0, codeOffset: UInt32(position),
             codeLength: UInt32(length), sideTableCount: UInt16(generator.sideTable.count), guestByteLength: 0))
-        cache.unitCounts[0] = 1
+        cache.setUnitCount(1, ofChunk: 0)
         return (start, end - start)
     }
 
@@ -94,10 +94,8 @@ final class GeneratedCode {
         state.block.storeBytes(of: 0, toByteOffset: StateLayout.helperExit, as: UInt32.self)
         let entry = cache.executable + (thunks.enter - cache.writable)
         let enter = unsafeBitCast(entry, to: (@convention(c) (UnsafeMutableRawPointer, UnsafeRawPointer) -> Void).self)
-        FaultHandler.running.pointee = .init(
-            cache: Unmanaged.passUnretained(cache),
-            faultExit: UInt64(UInt(bitPattern: cache.executable + (thunks.faultExit - cache.writable))))
-        enter(state.block, cache.executable + position)
+        let faultExit = UInt64(UInt(bitPattern: cache.executable + (thunks.faultExit - cache.writable)))
+        FaultHandler.exclusively(cache, faultExit: faultExit) { enter(state.block, cache.executable + position) }
         guard let kind = ExitKind(rawValue: state.exitKind) else { return .none }
         func setPC(_ pc: UInt64) { state.block.storeBytes(of: pc, toByteOffset: StateLayout.pc, as: UInt64.self) }
         if kind == .link {

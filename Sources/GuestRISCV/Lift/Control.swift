@@ -45,8 +45,8 @@ extension Lifter {
 
     /// jalr. A pop followed by a push (both link registers, different) counts as a call.
     mutating func jumpRegister(_ rd: Int, _ rs1: Int, _ displacement: Int64) {
-        var target = b.add(x(rs1), k(displacement))
-        target = b.and(target, k(-2))
+        var target = b.binary(.add, x(rs1), constant: displacement)
+        target = b.binary(.and, target, constant: -2)
         setX(rd, k(Int64(bitPattern: next)))
         let kind: JumpKind = Self.isLink(rd) ? .call : Self.isLink(rs1) ? .return : .jump
         if let known = b.constantValue(target) {

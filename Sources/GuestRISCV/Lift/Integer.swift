@@ -89,7 +89,7 @@ extension Lifter {
     /// rd = rs1 op immediate
     @inline(__always)
     func immediate(_ opcode: Opcode, _ rd: Int, _ rs1: Int, _ value: Int64) {
-        if rd != 0 { setX(rd, b.binary(opcode, x(rs1), k(value))) }
+        if rd != 0 { setX(rd, b.binary(opcode, x(rs1), constant: value)) }
     }
 
     /// rd = rs1 op rs2
@@ -101,7 +101,7 @@ extension Lifter {
     /// As `immediate` on the low 32 bits.
     @inline(__always)
     func immediateW(_ opcode: Opcode, _ rd: Int, _ rs1: Int, _ value: Int64) {
-        if rd != 0 { setW(rd, b.binary(opcode, w(rs1), b.constant(value, .i32))) }
+        if rd != 0 { setW(rd, b.binary(opcode, w(rs1), constant: value)) }
     }
 
     /// As `registers` on the low 32 bits.

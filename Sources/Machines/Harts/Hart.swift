@@ -168,6 +168,7 @@ final class Hart: @unchecked Sendable {
             default: carryOut(supervisor?.handle(exit, of: self) ?? .stopped)
             }
         }
+        cpu.finish()
     }
 
     private func carryOut(_ action: HartAction) {

@@ -86,8 +86,8 @@ final class CodeCache: @unchecked Sendable {
 
     let units: UnsafeMutablePointer<UnitRecord>
     let links: UnsafeMutablePointer<LinkRecord>
-    /// Unit records in use, by chunk. Written by the thread that owns the chunk.
-    let unitCounts: UnsafeMutablePointer<UInt32>
+    /// Unit records in use, by chunk. Written by the thread that owns the chunk, read by all.
+    private let unitCounts: UnsafeMutablePointer<UInt32>
     let chunkLimit: Int
 
     /// Where the first chunk starts: behind the fixed code.
@@ -134,6 +134,13 @@ final class CodeCache: @unchecked Sendable {
     func reserveStart(_ bytes: Int) { firstChunk = (bytes + 4095) & ~4095 }
 
     // MARK: chunks
+
+    /// Says up to which record, counted from the first of all, a chunk's are complete. Called by the chunk's thread.
+    @inline(__always) func setUnitCount(_ end: Int, ofChunk chunk: Int) {
+        guise_release32(unitCounts + chunk, UInt32(truncatingIfNeeded: end - chunk * Self.unitsPerChunk))
+    }
+
+    @inline(__always) private func unitCount(ofChunk chunk: Int) -> Int { Int(guise_load32(unitCounts + chunk)) }
 
     /// Gives out the next chunk; -1 when there is none. The runtime's lock is held.
     func takeChunk(limit: Int = .max) -> Int {
@@ -184,7 +191,7 @@ final class CodeCache: @unchecked Sendable {
     /// Calls `body` with every unit record in use. The runtime's lock is held.
     func forEachUnit(_ body: (UnitIndex) -> Void) {
         for chunk in 0..<chunkCount {
-            for position in 0..<Int(unitCounts[chunk]) { body(UnitIndex(chunk * Self.unitsPerChunk + position)) }
+            for position in 0..<unitCount(ofChunk: chunk) { body(UnitIndex(chunk * Self.unitsPerChunk + position)) }
         }
     }
 
@@ -223,7 +230,7 @@ final class CodeCache: @unchecked Sendable {
         guard chunk < chunkLimit else { return .noUnit }
         let first = chunk * Self.unitsPerChunk
         // The last unit that starts at or before the address.
-        var low = first, high = first + Int(unitCounts[chunk])
+        var low = first, high = first + unitCount(ofChunk: chunk)
         while low < high {
             let middle = (low + high) / 2
             if UInt64(units[middle].codeOffset) <= offset { low = middle + 1 } else { high = middle }

@@ -197,6 +197,8 @@ public final class TranslationContext {
             record.codeLength = UInt32(codeLength)
             record.sideTableCount = UInt16(generator.sideTable.count)
             (cache.units + nextUnit).initialize(to: record)
+            // Whoever finds the unit may fault in it at once, so its code must be known to be a unit's before.
+            cache.setUnitCount(nextUnit + 1, ofChunk: chunk)
             let isCurrent = link.link != .max && link.epoch == seen
             made = runtime.publish(index, page: page, secondPage: second?.page,
                                    link: isCurrent ? (Int(link.link), context) : nil)
@@ -205,10 +207,8 @@ public final class TranslationContext {
                 nextLink += generator.pendingLinks.count
             }
         }
-        if made == index {
-            nextUnit += 1
-            cache.unitCounts[chunk] = UInt32(nextUnit - chunk * CodeCache.unitsPerChunk)
-        }
+        if made == index { nextUnit += 1 }
+        if made != index || runtime.options.interpret { cache.setUnitCount(nextUnit, ofChunk: chunk) }
         return made
     }
 

@@ -531,13 +531,14 @@ public final class TranslationRuntime: @unchecked Sendable {
         state.storeBytes(of: StateLayout.emptyJumpTag(first), toByteOffset: first, as: UInt64.self)
     }
 
-    /// Writes the used part of the cache to `path`, and one line per living unit (cache offset, length, guest address,
-    /// mode; hexadecimal) to `path`.units. For `objdump -D -b binary -m i386:x86-64`.
+    /// Writes the used part of the cache to `path`, and to `path`.units its address and one line per living unit (cache
+    /// offset, length, guest address, mode; hexadecimal). For `Scripts/profile-code.py`.
     public func dumpCode(to path: String) {
         pthread_mutex_lock(lock)
         defer { pthread_mutex_unlock(lock) }
         guard let image = fopen(path, "w"), let index = fopen(path + ".units", "w") else { return }
         fwrite(cache.writable, 1, cache.end, image)
+        fputs(String(UInt(bitPattern: cache.executable), radix: 16) + "\n", index)
         cache.forEachUnit { unit in
             let record = cache.units[Int(unit)]
             guard record.dead == 0 else { return }

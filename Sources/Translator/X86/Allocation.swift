@@ -3,39 +3,36 @@
 import IR
 
 extension CodeGenerator {
-    @inline(__always) func root(_ value: ValueID) -> ValueID { values[Int(value)].root }
+    @inline(__always) func root(_ value: ValueID) -> ValueID { (values + Int(value)).pointee.root }
 
     /// Marks one use of a value as emitted; frees its places after the last.
-    @inline(__always) func consume(_ value: ValueID) {
-        let root = Int(values[Int(value)].root)
-        values[root].remaining -= 1
-        if values[root].remaining == 0 { release(ValueID(root)) }
-    }
+    @inline(__always) func consume(_ value: ValueID) { consumeRoot(root(value)) }
 
-    private func release(_ value: ValueID) {
-        let place = values[Int(value)]
-        if place.kind == ValuePlace.Kind.register {
-            releaseRegister(value)
-        } else if place.kind == ValuePlace.Kind.spill {
-            freeSpill(value, place.location)
+    /// As above, for a value that has code of its own.
+    @inline(__always) func consumeRoot(_ root: ValueID) {
+        let place = values + Int(root)
+        place.pointee.remaining &-= 1
+        guard place.pointee.remaining == 0 else { return }
+        if place.pointee.kind == ValuePlace.Kind.register {
+            releaseRegister(root)
+        } else if place.pointee.kind == ValuePlace.Kind.spill {
+            freeSpill(root, place.pointee.location)
         }
-        values[Int(value)].kind = ValuePlace.Kind.none
+        place.pointee.kind = ValuePlace.Kind.none
     }
 
     /// Takes a value out of its temporary, keeping nothing but a spill slot's freedom.
+    @inline(__always)
     func releaseRegister(_ value: ValueID) {
-        let place = values[Int(value)]
-        if unit.instructions[Int(value)].type.inVectorRegister {
-            floatOwner[Int(place.location)] = .none
-        } else {
-            owner[Int(place.location)] = .none
-        }
-        if place.backup == ValuePlace.Kind.spill { freeSpill(value, place.backupLocation) }
-        values[Int(value)].backup = ValuePlace.Kind.none
+        let place = values + Int(value)
+        let owners = unit.instructions[Int(value)].type.inVectorRegister ? floatOwner : owner
+        owners[Int(place.pointee.location)] = .none
+        if place.pointee.backup == ValuePlace.Kind.spill { freeSpill(value, place.pointee.backupLocation) }
+        place.pointee.backup = ValuePlace.Kind.none
     }
 
     /// Vectors have spill slots of their own, which are wider.
-    @inline(__always) private func freeSpill(_ value: ValueID, _ slot: UInt8) {
+    @inline(never) private func freeSpill(_ value: ValueID, _ slot: UInt8) {
         if unit.instructions[Int(value)].type == .v128 {
             freeVectorSpills |= 1 << UInt32(slot)
         } else {
@@ -45,23 +42,22 @@ extension CodeGenerator {
 
     /// True when the operation being emitted is the last user of the value's register.
     @inline(__always) func dies(_ value: ValueID, uses: UInt32 = 1) -> Bool {
-        let place = values[Int(root(value))]
-        return place.kind == ValuePlace.Kind.register && place.remaining <= uses
+        let place = values + Int(root(value))
+        return place.pointee.kind == ValuePlace.Kind.register && place.pointee.remaining <= uses
     }
 
     // MARK: defining
 
     /// Records that operation `index` left its result in temporary `register`.
+    @inline(__always)
     func define(_ index: Int, _ register: UInt8) {
-        if values[index].remaining == 0 { return }
-        values[index].kind = ValuePlace.Kind.register
-        values[index].location = register
-        values[index].backup = ValuePlace.Kind.none
-        if unit.instructions[index].type.inVectorRegister {
-            floatOwner[Int(register)] = ValueID(index)
-        } else {
-            owner[Int(register)] = ValueID(index)
-        }
+        let place = values + index
+        if place.pointee.remaining == 0 { return }
+        place.pointee.kind = ValuePlace.Kind.register
+        place.pointee.location = register
+        place.pointee.backup = ValuePlace.Kind.none
+        let owners = unit.instructions[index].type.inVectorRegister ? floatOwner : owner
+        owners[Int(register)] = ValueID(truncatingIfNeeded: index)
     }
 
     /// Records the result, which is either in the home of `global` (direct) or in a temporary.
@@ -69,56 +65,61 @@ extension CodeGenerator {
         if global < 0 {
             define(index, register)
         } else {
-            values[index].kind = ValuePlace.Kind.home
-            values[index].location = UInt8(truncatingIfNeeded: global)
-            globalValue[global] = ValueID(index)
+            let place = values + index
+            place.pointee.kind = ValuePlace.Kind.home
+            place.pointee.location = UInt8(truncatingIfNeeded: global)
+            globalValue[global] = ValueID(truncatingIfNeeded: index)
         }
     }
 
     /// The pinned global that the result of `index` is about to be written to, so that it can be computed in place;
     /// -1 when there is none. The old value of that global has been moved out of the way if it is needed after `index`.
     func directTarget(_ index: Int) -> Int {
-        var value = ValueID(index)
-        var next = index + 1
-        while next < unit.count {
-            let instruction = unit.instructions[next]
-            switch instruction.opcode {
+        let instructions = unit.instructions, count = unit.count
+        let operation = instructions + index
+        var value = ValueID(truncatingIfNeeded: index)
+        var next = index &+ 1
+        while next < count {
+            let following = instructions + next
+            switch following.pointee.opcode {
             case .dead, .constant: break
             case .flagsOf where next == emittedFlags: break
-            case .set where instruction.type == .flags: break
+            case .set where following.pointee.type == .flags: break
             case .truncate, .zeroExtend:
-                guard instruction.a == value, unit.uses[Int(value)] == 1,
-                      instruction.opcode == .truncate || unit.instructions[Int(value)].type == .i1 else { return -1 }
-                value = ValueID(next)
+                guard following.pointee.a == value, unit.uses[Int(value)] == 1,
+                      following.pointee.opcode == .truncate || instructions[Int(value)].type == .i1 else { return -1 }
+                value = ValueID(truncatingIfNeeded: next)
             case .set:
-                guard instruction.a == value else { return -1 }
-                let global = Int(instruction.imm)
+                guard following.pointee.a == value else { return -1 }
+                let global = Int(truncatingIfNeeded: following.pointee.imm)
                 guard pin[global] != Self.noRegister,
-                      globalIsFloat[global] == unit.instructions[index].type.inVectorRegister else { return -1 }
+                      globalIsFloat[global] == operation.pointee.type.inVectorRegister else { return -1 }
                 let old = globalValue[global]
-                if old != .none {
-                    let operation = unit.instructions[index]
+                if old != .none, (values + Int(old)).pointee.remaining > 0 {
                     var usesHere: UInt32 = 0
-                    if operation.a != .none && root(operation.a) == old { usesHere += 1 }
-                    if operation.b != .none && root(operation.b) == old { usesHere += 1 }
-                    if operation.c != .none && root(operation.c) == old { usesHere += 1 }
-                    if values[Int(old)].remaining > usesHere { retire(global, except: .none) }
+                    if operation.pointee.a != .none && root(operation.pointee.a) == old { usesHere &+= 1 }
+                    if operation.pointee.b != .none && root(operation.pointee.b) == old { usesHere &+= 1 }
+                    if operation.pointee.c != .none && root(operation.pointee.c) == old { usesHere &+= 1 }
+                    if (values + Int(old)).pointee.remaining > usesHere { retire(global, except: .none) }
                 }
                 return global
             default: return -1
             }
-            next += 1
+            next &+= 1
         }
         return -1
     }
 
     /// Moves the value living in a global's home elsewhere if it is still needed, because the home is about to change.
+    @inline(__always)
     func retire(_ global: Int, except newValue: ValueID) {
         let old = globalValue[global]
-        guard old != .none else { return }
         globalValue[global] = .none
+        if old != .none, (values + Int(old)).pointee.remaining > 0 { moveHome(global, old, except: newValue) }
+    }
+
+    private func moveHome(_ global: Int, _ old: ValueID, except newValue: ValueID) {
         let place = values[Int(old)]
-        guard place.remaining > 0 else { return }
         if place.kind == ValuePlace.Kind.home && Int(place.location) == global {
             guard old != newValue || place.remaining > 1 else { return }
             if globalIsFloat[global] {
@@ -314,58 +315,69 @@ extension CodeGenerator {
     // MARK: operands
 
     /// The host register holding a value (temporary or pinned), loading it if need be. Locks temporaries.
+    @inline(__always)
     func integerRegister(_ value: ValueID) -> UInt8 {
-        let root = Int(self.root(value))
-        let place = values[root]
-        switch place.kind {
-        case ValuePlace.Kind.register:
-            locked |= 1 &<< UInt32(place.location)
-            touched[Int(place.location)] = currentIndex
-            return place.location
-        case ValuePlace.Kind.home:
-            let host = pin[Int(place.location)]
+        let root = root(value)
+        let place = values + Int(root)
+        if place.pointee.kind == ValuePlace.Kind.home {
+            let host = pin[Int(place.pointee.location)]
             if host != Self.noRegister { return host }
-        default: break
+        } else if place.pointee.kind == ValuePlace.Kind.register {
+            let register = place.pointee.location
+            locked |= 1 &<< UInt32(register)
+            touched[Int(register)] = currentIndex
+            return register
         }
+        return loadedRegister(root)
+    }
+
+    /// A temporary into which a value has been loaded from where it is.
+    private func loadedRegister(_ root: ValueID) -> UInt8 {
+        let place = values[Int(root)]
         let register = allocate()
         switch place.kind {
-        case ValuePlace.Kind.constant: asm.movImmediate(register, unit.instructions[root].imm)
+        case ValuePlace.Kind.constant: asm.movImmediate(register, unit.instructions[Int(root)].imm)
         case ValuePlace.Kind.home: asm.load(register, .state(Int(globalOffset[Int(place.location)])))
         case ValuePlace.Kind.spill: asm.load(register, .state(StateLayout.spill + 8 * Int(place.location)))
         default: failed = true
         }
-        values[root].kind = ValuePlace.Kind.register
-        values[root].location = register
-        values[root].backup = place.kind
-        values[root].backupLocation = place.location
-        owner[Int(register)] = ValueID(root)
+        let loaded = values + Int(root)
+        loaded.pointee.kind = ValuePlace.Kind.register
+        loaded.pointee.location = register
+        loaded.pointee.backup = place.kind
+        loaded.pointee.backupLocation = place.location
+        owner[Int(register)] = root
         return register
     }
 
     /// A value as a register or memory operand; constants are loaded into a temporary.
+    @inline(__always)
     func integerOperand(_ value: ValueID) -> RM {
-        let place = values[Int(root(value))]
-        switch place.kind {
-        case ValuePlace.Kind.home where pin[Int(place.location)] == Self.noRegister:
-            return .state(Int(globalOffset[Int(place.location)]))
-        case ValuePlace.Kind.spill:
-            return .state(StateLayout.spill + 8 * Int(place.location))
-        default: return .reg(integerRegister(value))
+        let place = values + Int(root(value))
+        if place.pointee.kind == ValuePlace.Kind.home {
+            let host = pin[Int(place.pointee.location)]
+            return host != Self.noRegister ? .reg(host) : .state(Int(globalOffset[Int(place.pointee.location)]))
         }
+        if place.pointee.kind == ValuePlace.Kind.spill {
+            return .state(StateLayout.spill + 8 * Int(place.pointee.location))
+        }
+        return .reg(integerRegister(value))
     }
 
     /// The value as a sign-extended 32-bit immediate, if it is such a constant.
     @inline(__always) func immediate32(_ value: ValueID) -> Int32? {
-        let instruction = unit.instructions[Int(value)]
-        return instruction.opcode == .constant ? Int32(exactly: instruction.imm) : nil
+        let operation = unit.instructions + Int(value)
+        guard operation.pointee.opcode == .constant else { return nil }
+        let small = Int32(truncatingIfNeeded: operation.pointee.imm)
+        return Int64(small) == operation.pointee.imm ? small : nil
     }
 
     /// True when the value already lies in host register `register`.
     @inline(__always) func isIn(_ value: ValueID, _ register: UInt8) -> Bool {
-        let place = values[Int(root(value))]
-        switch place.kind {
-        case ValuePlace.Kind.register: return place.location == register
-        case ValuePlace.Kind.home: return pin[Int(place.location)] == register
+        let place = values + Int(root(value))
+        switch place.pointee.kind {
+        case ValuePlace.Kind.register: return place.pointee.location == register
+        case ValuePlace.Kind.home: return pin[Int(place.pointee.location)] == register
         default: return false
         }
     }

@@ -203,37 +203,41 @@ final class CodeGenerator {
         emitInterruptCheck()
         let count = unit.count, instructions = unit.instructions, uses = unit.uses, values = values
         var index = 0
-        while index < count && !failed {
-            if index == emittedFlags {
-                index += 1
-                continue
-            }
-            // Operands come before their users, so that nobody looks at a place before it is initialised here.
-            let place = values + index
-            place.initialize(to: ValuePlace(remaining: UInt32(uses[index]), root: ValueID(truncatingIfNeeded: index)))
-            // The operations that emit nothing are most of all.
-            switch instructions[index].opcode {
+        while index < count {
+            let operation = instructions + index
+            // Operands come before their users, so that nobody looks at a place before it is initialised here. The
+            // operations that emit nothing are most of all.
+            switch operation.pointee.opcode {
             case .dead: break
-            case .constant: place.pointee.kind = ValuePlace.Kind.constant
-            case .get:
-                let global = Int(instructions[index].imm)
-                place.pointee.kind = ValuePlace.Kind.home
-                place.pointee.location = UInt8(truncatingIfNeeded: global)
-                globalValue[global] = ValueID(truncatingIfNeeded: index)
             case .instruction:
-                currentPC = UInt64(bitPattern: instructions[index].imm)
+                currentPC = UInt64(bitPattern: operation.pointee.imm)
                 noteGuestPC()
+            case .constant: place(values, uses, index, ValuePlace.Kind.constant)
+            case .get:
+                let global = Int(truncatingIfNeeded: operation.pointee.imm)
+                place(values, uses, index, ValuePlace.Kind.home, UInt8(truncatingIfNeeded: global))
+                globalValue[global] = ValueID(truncatingIfNeeded: index)
+            case .flagsOf where index == emittedFlags: break
             default:
+                place(values, uses, index, ValuePlace.Kind.none)
                 locked = 0
                 floatLocked = 0
                 currentIndex = index
-                emit(index, instructions[index])
+                emit(index, operation)
+                if failed { return false }
             }
-            index += 1
+            index &+= 1
         }
-        if failed { return false }
         emitColdCode()
         return true
+    }
+
+    /// Initialises where the value of an operation is.
+    @inline(__always)
+    private func place(_ values: UnsafeMutablePointer<ValuePlace>, _ uses: UnsafeMutablePointer<UInt16>, _ index: Int,
+                       _ kind: UInt8, _ location: UInt8 = 0) {
+        (values + index).initialize(to: ValuePlace(kind: kind, location: location, remaining: UInt32(uses[index]),
+                                                   root: ValueID(truncatingIfNeeded: index)))
     }
 
     private func beginUnit() {
@@ -273,18 +277,34 @@ final class CodeGenerator {
 
     // MARK: dispatch
 
+    /// The operations that are most of all code get what they need of the operation instead of a copy of it.
     @inline(__always)
-    private func emit(_ index: Int, _ instruction: Instruction) {
-        if hostFlags != .none || notedFlagsInHost { prepareFlags(index, instruction) }
+    private func emit(_ index: Int, _ operation: UnsafeMutablePointer<Instruction>) {
+        if hostFlags != .none || notedFlagsInHost { prepareFlags(index, operation.pointee) }
+        switch operation.pointee.opcode {
+        case .set: return emitSet(index, operation)
+        case .load: if loadToRegister(index, operation) { return }
+        case .store: if storeRegister(index, operation) { return }
+        case .add, .sub, .and, .or, .xor, .shiftLeft, .shiftRightUnsigned, .shiftRightSigned:
+            if operation.pointee.type == .i64 || operation.pointee.type == .i32, fusedFlags(index) < 0 {
+                return emitPlainBinary(index, operation)
+            }
+        case .exitIf: return emitExitIf(index, operation)
+        case .truncate: return alias(index, of: operation.pointee.a)
+        default: break
+        }
+        emitOther(index, operation.pointee)
+    }
+
+    private func emitOther(_ index: Int, _ instruction: Instruction) {
         switch instruction.opcode {
-        case .dead, .constant, .get, .instruction: break // nothing to emit
+        case .dead, .constant, .get, .instruction, .set, .truncate, .exitIf: break // see `generate` and `emit`
         case .fence:
             if instruction.aux & FenceKind.storeLoad.rawValue != 0 {
                 // lock or [rsp-64], 0: a full barrier, cheaper than mfence.
                 asm.byte(0xF0)
                 asm.alu(ALU.or, .mem(GPR.rsp, -64), immediate: 0, wide: false)
             }
-        case .set: emitSet(index, instruction)
         case .add, .sub, .and, .or, .xor, .andNot, .shiftLeft, .shiftRightUnsigned, .shiftRightSigned, .rotateLeft,
              .rotateRight, .multiply, .multiplyHighSigned, .multiplyHighUnsigned, .multiplyHighSignedUnsigned,
              .divideSigned, .divideUnsigned, .remainderSigned, .remainderUnsigned:
@@ -294,7 +314,6 @@ final class CodeGenerator {
             let fused = fusedFlags(index)
             if fused >= 0 { emitFused(index, instruction, flagsIndex: fused) } else { emitUnary(index, instruction) }
         case .signExtend, .zeroExtend: emitExtend(index, instruction)
-        case .truncate: alias(index, of: instruction.a)
         case .compare: emitCompare(index, instruction)
         case .select: emitSelect(index, instruction)
         case .load: emitLoad(index, instruction)
@@ -330,7 +349,6 @@ final class CodeGenerator {
         case .nanUnbox: emitNaNUnbox(index, instruction)
         case .readFloatFlags: emitReadFloatFlags(index)
         case .writeFloatFlags: emitWriteFloatFlags(instruction)
-        case .exitIf: emitExitIf(index, instruction)
         case .jump: emitJump(index, instruction)
         case .jumpIndirect: emitJumpIndirect(index, instruction)
         case .raise: emitRaise(index, instruction)
@@ -349,6 +367,7 @@ final class CodeGenerator {
     }
 
     /// Marks a value as a free re-reading of another.
+    @inline(__always)
     func alias(_ index: Int, of value: ValueID) {
         guard values[index].remaining > 0 else { return }
         let root = values[Int(value)].root
@@ -356,49 +375,43 @@ final class CodeGenerator {
         values[index].root = root
     }
 
-    private func emitSet(_ index: Int, _ instruction: Instruction) {
-        let global = Int(instruction.imm)
-        let value = values[Int(instruction.a)].root
+    private func emitSet(_ index: Int, _ operation: UnsafeMutablePointer<Instruction>) {
+        let global = Int(truncatingIfNeeded: operation.pointee.imm)
+        let value = (values + Int(operation.pointee.a)).pointee.root
         if global == flagsGlobal { return emitSetFlags(index, value) }
-        if globalValue[global] == value && values[Int(value)].kind == ValuePlace.Kind.home
-            && Int(values[Int(value)].location) == global {
-            consume(value)
-            return
+        let place = values + Int(value)
+        if globalValue[global] == value && place.pointee.kind == ValuePlace.Kind.home
+            && Int(place.pointee.location) == global {
+            return consumeRoot(value)
         }
         if globalIsFloat[global] { setFloat(global, value) } else { setInteger(global, value) }
-        consume(value)
+        consumeRoot(value)
     }
 
     func setInteger(_ global: Int, _ value: ValueID) {
         retire(global, except: value)
+        let place = values + Int(value)
         let host = pin[global]
         if host != Self.noRegister {
             moveInto(host, value)
-            let place = values[Int(value)]
             // The home is as good a place as any; it frees the temporary.
-            if place.kind == ValuePlace.Kind.register {
+            if place.pointee.kind == ValuePlace.Kind.register {
                 releaseRegister(value)
-                values[Int(value)].kind = ValuePlace.Kind.home
-                values[Int(value)].location = UInt8(truncatingIfNeeded: global)
+                place.pointee.kind = ValuePlace.Kind.home
+                place.pointee.location = UInt8(truncatingIfNeeded: global)
                 globalValue[global] = value
-            } else {
-                globalValue[global] = .none
             }
             return
         }
         let field = RM.state(Int(globalOffset[global]))
-        if values[Int(value)].kind == ValuePlace.Kind.constant,
-           let immediate = Int32(exactly: unit.instructions[Int(value)].imm) {
-            asm.storeImmediate(field, immediate, wide: true)
-            globalValue[global] = .none
-            return
+        if place.pointee.kind == ValuePlace.Kind.constant, let immediate = immediate32(value) {
+            return asm.storeImmediate(field, immediate, wide: true)
         }
         let source = integerRegister(value)
         asm.store(field, source)
-        globalValue[global] = .none
-        if values[Int(value)].kind == ValuePlace.Kind.register && values[Int(value)].backup == ValuePlace.Kind.none {
-            values[Int(value)].backup = ValuePlace.Kind.home
-            values[Int(value)].backupLocation = UInt8(truncatingIfNeeded: global)
+        if place.pointee.kind == ValuePlace.Kind.register && place.pointee.backup == ValuePlace.Kind.none {
+            place.pointee.backup = ValuePlace.Kind.home
+            place.pointee.backupLocation = UInt8(truncatingIfNeeded: global)
             globalValue[global] = value
         }
     }

@@ -438,14 +438,19 @@ extension CodeGenerator {
     // MARK: an operation and its flags at once
 
     /// The operation right behind `index` that asks for its flags and can have them for nothing, or -1.
-    func fusedFlags(_ index: Int) -> Int {
-        guard flagsGlobal >= 0 else { return -1 }
-        var next = index + 1
-        while next < unit.count, unit.instructions[next].opcode == .dead || unit.instructions[next].opcode == .constant {
-            next += 1
-        }
-        guard next < unit.count, unit.instructions[next].opcode == .flagsOf, unit.uses[next] > 0,
-              let operation = FlagOperation(rawValue: unit.instructions[next].aux) else { return -1 }
+    @inline(__always)
+    func fusedFlags(_ index: Int) -> Int { flagsGlobal >= 0 ? flagsBehind(index) : -1 }
+
+    private func flagsBehind(_ index: Int) -> Int {
+        let instructions = unit.instructions, count = unit.count
+        var next = index &+ 1
+        while next < count, instructions[next].opcode == .dead || instructions[next].opcode == .constant { next &+= 1 }
+        guard next < count, instructions[next].opcode == .flagsOf, unit.uses[next] > 0 else { return -1 }
+        return isFused(index, next) ? next : -1
+    }
+
+    private func isFused(_ index: Int, _ next: Int) -> Bool {
+        guard let operation = FlagOperation(rawValue: unit.instructions[next].aux) else { return false }
         let value = unit.instructions[index], flags = unit.instructions[next]
         let sameOperands = value.a == flags.a && value.b == flags.b
         let one = { (constant: Int64) in
@@ -467,7 +472,7 @@ extension CodeGenerator {
                 && unit.instructions[Int(flags.a)].imm == 0
         default: false
         }
-        return matches && (operation != .multiplySigned || value.type != .i8) ? next : -1
+        return matches && (operation != .multiplySigned || value.type != .i8)
     }
 
     /// Emits operation `index` with a host instruction that also leaves the flags that operation `flagsIndex` wants.

@@ -13,11 +13,12 @@ extension CodeGenerator {
         while (Int(bitPattern: asm.at) + opcodeBytes) & 63 > 60 { asm.byte(0x90) }
     }
 
-    func emitExitIf(_ index: Int, _ instruction: Instruction) {
-        emitCompareFlags(instruction.a, instruction.b, unit.instructions[Int(instruction.a)].type)
-        emitExit(Self.conditionCode(instruction.aux), UInt64(bitPattern: instruction.imm))
-        consume(instruction.a)
-        consume(instruction.b)
+    func emitExitIf(_ index: Int, _ operation: UnsafeMutablePointer<Instruction>) {
+        let a = operation.pointee.a, b = operation.pointee.b
+        emitCompareFlags(a, b, (unit.instructions + Int(a)).pointee.type)
+        emitExit(Self.conditionCode(operation.pointee.aux), UInt64(bitPattern: operation.pointee.imm))
+        consume(a)
+        consume(b)
     }
 
     /// Leaves for a guest address on a host condition.

@@ -5,10 +5,22 @@ import IR
 extension CodeGenerator {
     /// Picks the destination of a two-operand operation whose first operand is `a` (and may be `b` when commutative):
     /// the pinned register it is going to, a dying operand's register, or a fresh temporary. Operands must be locked.
+    @inline(__always)
     func destination(_ direct: Int, _ a: ValueID, usesOfA: UInt32 = 1) -> UInt8 {
         if direct >= 0 { return pin[direct] }
-        if dies(a, uses: usesOfA) { return values[Int(root(a))].location }
+        if dies(a, uses: usesOfA) { return (values + Int(root(a))).pointee.location }
         return allocate()
+    }
+
+    /// The common operations on i32 and i64, without their flags.
+    func emitPlainBinary(_ index: Int, _ operation: UnsafeMutablePointer<Instruction>) {
+        let a = operation.pointee.a, b = operation.pointee.b, opcode = operation.pointee.opcode
+        let wide = operation.pointee.type == .i64
+        switch opcode {
+        case .add: emitAdd(index, a, b, wide)
+        case .sub, .and, .or, .xor: emitALU(index, opcode, a, b, wide)
+        default: emitShift(index, opcode, a, b, wide)
+        }
     }
 
     func emitBinary(_ index: Int, _ instruction: Instruction) {

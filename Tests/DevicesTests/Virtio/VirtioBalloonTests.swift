@@ -115,8 +115,8 @@ import Testing
     }
 
     @Test func `random requests never reclaim outside RAM`() {
-        var random = Random(seed: 6)
-        for round in 0..<10_000 {
+        var random = Random(seed: Fuzz.seed(6))
+        for round in 0..<Fuzz.rounds(10_000) {
             if round % 200 == 0 || guest.needsReset { guest.start(without: random.next() & 0xa) }
             let queue = Int.random(in: 0..<5, using: &random)
             if Bool.random(using: &random) {

@@ -207,8 +207,8 @@ private func range(_ sector: UInt64, _ count: UInt32, _ flags: UInt32 = 0) -> [U
     }
 
     @Test func `random requests never trap and never leave the disk`() {
-        var random = Random(seed: 4)
-        for round in 0..<20_000 {
+        var random = Random(seed: Fuzz.seed(4))
+        for round in 0..<Fuzz.rounds(20_000) {
             if round % 500 == 0 || guest.needsReset { guest.start(queueSize: 64) }
             let type = [0, 1, 4, 8, 11, 13, random.next() % 64].randomElement(using: &random)!
             let sector = Bool.random(using: &random) ? random.next() % 140 : random.next()

@@ -86,8 +86,8 @@ final class TestSink: ConsoleSink {
     }
 
     @Test func `random traffic never traps`() {
-        var random = Random(seed: 5)
-        for round in 0..<10_000 {
+        var random = Random(seed: Fuzz.seed(5))
+        for round in 0..<Fuzz.rounds(10_000) {
             if round % 300 == 0 || guest.needsReset { guest.start() }
             let count = Int.random(in: 0..<64, using: &random)
             switch UInt8.random(in: 0..<4, using: &random) {

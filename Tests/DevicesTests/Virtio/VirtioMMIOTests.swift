@@ -143,7 +143,7 @@ import Testing
         guest.start()
         _ = guest.request([1, 2, 3], room: 3)
         let state = saved(guest.mmio)
-        var random = Random(seed: 2)
+        var random = Random(seed: Fuzz.seed(2))
         for round in 0..<3000 {
             var bytes = state
             if round < state.count { bytes.removeLast(round + 1) } else {
@@ -160,8 +160,8 @@ import Testing
     }
 
     @Test func `random register writes never trap`() {
-        var random = Random(seed: 3)
-        for _ in 0..<50_000 {
+        var random = Random(seed: Fuzz.seed(3))
+        for _ in 0..<Fuzz.rounds(50_000) {
             let offset = UInt64.random(in: 0..<0x120, using: &random) & ~(Bool.random(using: &random) ? 3 : 0)
             let size = [1, 2, 4, 4, 4, 8].randomElement(using: &random)!
             let value = Bool.random(using: &random) ? random.next() : UInt64.random(in: 0..<16, using: &random)

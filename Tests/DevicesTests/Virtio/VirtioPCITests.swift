@@ -5,7 +5,7 @@ import Testing
 @testable import Devices
 
 /// A virtio function in a slot, driven through its capabilities.
-private final class PCIGuest {
+final class PCIGuest {
     let function: VirtioPCI
     let ram: GuestRAM
     let line = TestLine()
@@ -216,8 +216,8 @@ private final class PCIGuest {
 
     @Test func `random accesses never trap`() throws {
         let guest = try PCIGuest(device, messages: true)
-        var random = Random(seed: 10)
-        for _ in 0..<30_000 {
+        var random = Random(seed: Fuzz.seed(10))
+        for _ in 0..<Fuzz.rounds(30_000) {
             let size = [1, 2, 4].randomElement(using: &random)!
             let value = Bool.random(using: &random) ? random.next() : UInt64.random(in: 0..<16, using: &random)
             switch UInt8.random(in: 0..<4, using: &random) {

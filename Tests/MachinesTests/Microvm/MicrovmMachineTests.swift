@@ -241,8 +241,8 @@ extension Workshop {
         var state = StateWriter()
         machine.save(to: &state)
         machine.serial.close()
-        var random = SystemRandomNumberGenerator()
-        for _ in 0..<100 {
+        var random = FuzzRandom(seed: 1)
+        for _ in 0..<Fuzz.rounds(100) {
             var hostile = state.bytes
             let edges: [UInt8] = [0, 0xff, 0x7f, 1, UInt8.random(in: 0...255, using: &random)]
             hostile[Int.random(in: 0..<hostile.count, using: &random)] = edges.randomElement(using: &random)!
