@@ -74,7 +74,7 @@ enum VirtioKind: String, CaseIterable {
     func `a hostile driver breaks nothing`(_ kind: VirtioKind, _ isPCI: Bool) throws {
         var random = Random(seed: Fuzz.seed(20))
         let subject = try Subject(kind, isPCI: isPCI)
-        for round in 0..<Fuzz.rounds(600) {
+        for round in 0..<Fuzz.rounds(1500) {
             if round % 32 == 0 || subject.driver.queues.isEmpty {
                 subject.driver.start(without: random.next() & random.next() & 0xffff_ffff,
                                      queueSize: [1, 2, 8, 64, 256].randomElement(using: &random)!)
@@ -100,7 +100,7 @@ enum VirtioKind: String, CaseIterable {
         let queue = driver.queues.randomElement(using: &random)!
         driver.write(0x30, UInt64(queue.index))
         driver.write(0x44, 0)
-        let places = [queue.descriptors, queue.descriptors + 16, queue.available & ~15, queue.used, GuestDriver.ramStart,
+        let places: [UInt64] = [queue.descriptors, queue.descriptors + 16, queue.available & ~15, queue.used, GuestDriver.ramStart,
                       GuestDriver.ramStart + 16 << 20 - 64, 0, .max - 15, random.next() & ~15]
         for register: UInt64 in [0x80, 0x90, 0xa0] {
             let place = places.randomElement(using: &random)!
