@@ -125,5 +125,5 @@ import Translator
 }
 
 extension ClosedRange<UInt64> {
-    fileprivate func by(_ step: UInt64) -> StrideThrough<UInt64> { stride(from: lowerBound, through: upperBound, by: step) }
+    fileprivate func by(_ step: Int) -> StrideThrough<UInt64> { stride(from: lowerBound, through: upperBound, by: step) }
 }
