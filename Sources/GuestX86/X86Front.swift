@@ -69,6 +69,14 @@ public final class X86Front: GuestFront {
     /// MXCSR's rounding is not part of the mode: vector operations round as the host's MXCSR says, which is the guest's.
     public func rounding(mode: UInt32) -> Rounding { .nearestEven }
 
+    public func isLight(helper: Int) -> Bool {
+        switch HelperIndex(rawValue: helper) {
+        case .x87Arithmetic, .x87ArithmeticMemory, .x87Compare, .x87Unary, .x87Load, .x87LoadBCD, .x87Store, .x87Move,
+             .x87Control: true
+        default: false
+        }
+    }
+
     public func tlbMode(mode: UInt32) -> Int { Int(Mode(rawValue: mode).data.rawValue) }
 
     public func lift(_ builder: Builder, start: UInt64, mode: UInt32, code: UnsafeRawPointer, available: Int,

@@ -266,24 +266,28 @@ extension MachineCPU {
 // The interpreter makes every access through these, so a TLB hit is answered here at once.
 
 let machineSlowLoad: HelperFunction = { state, address, size, _ in
-    let cpu = MachineCPU.of(state)
-    if size == 16 { return cpu.loadVector(address) }
-    if let host = MachineTLB.hit(state, set: cpu.dataSet, address, size, tag: 0) { return MachineCPU.load(host, Int(size)) }
-    return cpu.load(address, Int(size))
+    MachineCPU.with(state) { cpu in
+        if size == 16 { return cpu.loadVector(address) }
+        if let host = MachineTLB.hit(state, set: cpu.dataSet, address, size, tag: 0) {
+            return MachineCPU.load(host, Int(size))
+        }
+        return cpu.load(address, Int(size))
+    }
 }
 
 let machineSlowStore: HelperFunction = { state, address, size, value in
-    let cpu = MachineCPU.of(state)
-    if size == 16 {
-        cpu.storeVector(address)
-    } else if let host = MachineTLB.hit(state, set: cpu.dataSet, address, size, tag: 8) {
-        MachineCPU.store(host, Int(size), value)
-    } else {
-        cpu.store(address, Int(size), value)
+    MachineCPU.with(state) { cpu in
+        if size == 16 {
+            cpu.storeVector(address)
+        } else if let host = MachineTLB.hit(state, set: cpu.dataSet, address, size, tag: 8) {
+            MachineCPU.store(host, Int(size), value)
+        } else {
+            cpu.store(address, Int(size), value)
+        }
+        return 0
     }
-    return 0
 }
 
 let machineSlowPointer: HelperFunction = { state, address, size, _ in
-    MachineCPU.of(state).pointer(address, Int(size))
+    MachineCPU.with(state) { $0.pointer(address, Int(size)) }
 }

@@ -107,6 +107,13 @@ public class MachineCPU: Savable, @unchecked Sendable {
         return Unmanaged<MachineCPU>.fromOpaque(raw).takeUnretainedValue()
     }
 
+    /// Calls `body` with the vCPU a state block belongs to, without counting a reference.
+    @inline(__always)
+    static func with<Result>(_ state: UnsafeMutableRawPointer, _ body: (MachineCPU) -> Result) -> Result {
+        let raw = state.load(fromByteOffset: StateLayout.context, as: UnsafeRawPointer.self)
+        return Unmanaged<MachineCPU>.fromOpaque(raw)._withUnsafeGuaranteedRef(body)
+    }
+
     @inline(__always) var mode: UInt32 { state.load(fromByteOffset: StateLayout.mode, as: UInt32.self) }
     @inline(__always) var pc: UInt64 {
         get { state.load(fromByteOffset: StateLayout.pc, as: UInt64.self) }
@@ -215,6 +222,10 @@ public class MachineCPU: Savable, @unchecked Sendable {
             if guise_exchange32(requests + Request.settle, 0) != 0 { engine.settle(self) }
         }
         var link = PendingExit.none
+        // The guest has left its path by a system call, a return from one, an exception: the jump cache is as good a guide
+        // there as for its own indirect jumps. Not when a unit sent us here to have its pages' identities renewed.
+        var isTransfer = false
+        let usesJumpCache = !engine.runtime.options.interpret && engine.options.logBlock == nil
         while true {
             if guise_load32(state + StateLayout.exitRequest) != 0 {
                 guise_store32(state + StateLayout.exitRequest, 0)
@@ -236,28 +247,34 @@ public class MachineCPU: Savable, @unchecked Sendable {
             let seen = context.epoch
             tlb.updateSalt()
             guard context.arrive(seen: seen) else { continue }
-            // Not by way of the jump cache: a unit may have sent us here to have its pages' identities renewed.
-            let unit: UnitIndex
-            do throws(TranslationFailure) {
-                unit = try find(start, mode, link, seen, limit: Self.unitLimit)
-            } catch {
-                context.depart()
-                continue
+            if isTransfer, usesJumpCache, let code = context.remembered(start) {
+                link = context.run(code, seen: seen)
+            } else {
+                let unit: UnitIndex
+                do throws(TranslationFailure) {
+                    unit = try find(start, mode, link, seen, limit: Self.unitLimit)
+                } catch {
+                    context.depart()
+                    continue
+                }
+                if unit == .noUnit { // the fetch trapped
+                    context.depart()
+                    link = .none
+                    if let exit = fetchFaulted(start) { return exit }
+                    continue
+                }
+                enteredUnit = unit
+                link = context.run(unit, seen: seen)
             }
-            if unit == .noUnit { // the fetch trapped
-                context.depart()
-                link = .none
-                if let exit = fetchFaulted(start) { return exit }
-                continue
-            }
-            enteredUnit = unit
-            link = context.run(unit, seen: seen)
-            let kind = state.load(fromByteOffset: StateLayout.exitKind, as: UInt32.self)
-            if kind == ExitKind.hot.rawValue {
+            let kind = ExitKind(rawValue: state.load(fromByteOffset: StateLayout.exitKind, as: UInt32.self)) ?? .lookup
+            if kind == .hot {
+                isTransfer = false
                 makeRegion(mode)
                 continue
             }
-            if let exit = handle(ExitKind(rawValue: kind) ?? .lookup) { return exit }
+            isTransfer = context.wasLeftByHelper || kind.exceptionVector != nil || kind == .memoryFault || kind == .systemCall
+                || kind == .frontException
+            if let exit = handle(kind) { return exit }
         }
     }
 

@@ -1,6 +1,6 @@
 // The soft TLB of a machine's vCPU: data and instruction translations, and the salts that keep its jump cache honest.
 //
-// A TLB entry is 32 bytes: read tag, write tag, host page, guest-physical page. A tag is the guest-virtual page address,
+// A TLB entry is 32 bytes: read tag, write tag, distance from guest to host addresses, guest-physical page. A tag is the guest-virtual page address,
 // or, when the access must take the slow path, the address of a page that can never be looked up in that slot. Bit 0 of
 // the physical page marks a global translation, which survives `flushLocal`.
 
@@ -17,7 +17,7 @@ final class MachineTLB {
     private let filled: UnsafeMutablePointer<UInt32>
     private var filledCount = 0
     private var hasGlobals = false
-    private static let filledLimit = 512
+    private static let filledLimit = 1024
     /// Instruction entries likewise.
     private let fetched: UnsafeMutablePointer<UInt32>
     private var fetchedCount = 0
@@ -78,7 +78,7 @@ final class MachineTLB {
         let slot = state + StateLayout.tlb + number * StateLayout.tlbEntrySize
         let offset = slot.load(fromByteOffset: tag, as: UInt64.self) ^ address
         guard offset <= 4096 - size else { return nil }
-        return UnsafeMutableRawPointer(bitPattern: UInt(slot.load(fromByteOffset: 16, as: UInt64.self) &+ offset))
+        return UnsafeMutableRawPointer(bitPattern: UInt(slot.load(fromByteOffset: 16, as: UInt64.self) &+ address))
     }
 
     // MARK: flushing
@@ -196,9 +196,10 @@ final class MachineTLB {
         let slot = entry(number)
         let codeFlag = ram.codePages + Int((physicalPage - ram.start.value) >> 12)
         slot.storeBytes(of: readable ? page : invalid, as: UInt64.self)
-        slot.storeBytes(of: UInt64(UInt(bitPattern: host)), toByteOffset: 16, as: UInt64.self)
+        slot.storeBytes(of: UInt64(UInt(bitPattern: host)) &- page, toByteOffset: 16, as: UInt64.self)
         slot.storeBytes(of: physicalPage | (isGlobal ? Self.globalBit : 0), toByteOffset: 24, as: UInt64.self)
-        guise_store64(slot + 8, writable && codeFlag.pointee == 0 ? page : invalid)
+        // Generated code takes what may be written for readable.
+        guise_store64(slot + 8, writable && readable && codeFlag.pointee == 0 ? page : invalid)
         // Another vCPU may have marked the page between the look at its flag and the store: look again.
         if codeFlag.pointee != 0 { guise_store64(slot + 8, invalid) }
         if isGlobal {

@@ -17,8 +17,17 @@ extension X86MachineCPU {
         x86.physicalPointer = { state, address, length, _ in
             MachineCPU.of(state).engine.ram.pointer(GuestPhysical(address), length: length)
         }
+        let ram = engine.ram
+        x86.setRAM(start: ram.start.value, sizeBytes: ram.sizeBytes, host: ram.base)
+        x86.noteTranslation = { state, linear, physical, rights in
+            MachineCPU.with(state) { cpu in
+                guard !X86State(state).hasDataBreakpoint(inPageOf: linear) else { return }
+                cpu.tlb.fill(set: Int(rights & 3), address: linear, physical: physical, readable: rights & 4 != 0,
+                             writable: rights & 8 != 0, isGlobal: rights & 16 != 0)
+            }
+        }
         x86.noteWrite = { state, address, length in
-            MachineCPU.of(state).engine.ram.noteWrite(GuestPhysical(address), length: length)
+            MachineCPU.with(state) { $0.engine.ram.noteWrite(GuestPhysical(address), length: length) }
         }
         x86.readPhysicalHook = { X86MachineCPU.processor($0).readPhysical($1, Int($2)) }
         x86.writePhysicalHook = { X86MachineCPU.processor($0).writePhysical($1, Int($2), $3) }

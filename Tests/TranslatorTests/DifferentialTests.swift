@@ -26,7 +26,7 @@ import Testing
         let slot = Int(address >> 12 & UInt64(StateLayout.tlbCount - 1))
         let entry = state + StateLayout.tlb + slot * StateLayout.tlbEntrySize
         entry.storeBytes(of: page, toByteOffset: access == 0 ? 0 : 8, as: UInt64.self)
-        entry.storeBytes(of: page, toByteOffset: 16, as: UInt64.self)
+        entry.storeBytes(of: 0, toByteOffset: 16, as: UInt64.self)
         return true
     }
 

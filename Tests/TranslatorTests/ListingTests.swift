@@ -75,8 +75,8 @@ import Testing
             thunks.helperCall - origin: "helperCall", thunks.softFloat - origin: "softFloat",
         ]
         for size in 0..<4 {
-            names[thunks.slowLoad(sizeLog2: size) - origin] = "slowLoad\(8 << size)"
-            names[thunks.slowStore(sizeLog2: size) - origin] = "slowStore\(8 << size)"
+            names[thunks.slowLoad(sizeLog2: size, set: 0) - origin] = "slowLoad\(8 << size)"
+            names[thunks.slowStore(sizeLog2: size, set: 0) - origin] = "slowStore\(8 << size)"
             names[thunks.slowPointer(sizeLog2: size) - origin] = "slowPointer\(8 << size)"
         }
         for constant in FloatConstant.allCases { names[thunks.constant(constant) - origin] = "\(constant)" }
@@ -172,6 +172,24 @@ import Testing
             instruction 0x10008
             store.u32.i64 [%a + 8], %w
             jump 0x1000c
+            """, machine: true),
+        Block(name: "shared-tlb", text: """
+            instruction 0x10000
+            %a = get x2
+            %b = get x3
+            store.u64.i64 [%a - 8], %b
+            %k = constant.i64 -8
+            %c = add.i64 %a, %k
+            set x2, %c
+            instruction 0x10002
+            %z = constant.i64 7
+            store.u64.i64 [%c - 8], %z
+            %d = add.i64 %c, %k
+            set x2, %d
+            instruction 0x10004
+            %v = load.s32.i64 [%d]
+            set x6, %v
+            jump 0x10006
             """, machine: true),
         Block(name: "unpinned-store-tlb", text: """
             instruction 0x10000

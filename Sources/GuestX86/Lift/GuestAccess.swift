@@ -26,7 +26,7 @@ struct GuestAccess {
         let slot = base + StateLayout.tlb + number * StateLayout.tlbEntrySize
         let offset = slot.load(fromByteOffset: isWrite ? 8 : 0, as: UInt64.self) ^ address
         guard offset < 4096 else { return nil }
-        return slot.load(fromByteOffset: 16, as: UInt64.self) &+ offset
+        return slot.load(fromByteOffset: 16, as: UInt64.self) &+ address
     }
 
     /// Host address for a write of `size` bytes that do not cross a page; nil when a fault has been asked for. Where

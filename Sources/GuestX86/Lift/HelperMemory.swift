@@ -31,8 +31,16 @@ struct HelperMemory {
         guard guise_store(wrapped(address), Int32(size), value) == 0 else { throw fault(isWrite: true) }
     }
 
+    /// Host address of `length` bytes that lie in one page and need no look at the page tables; nil otherwise.
+    func host(_ address: UInt64, _ length: Int, isWrite: Bool) -> UnsafeMutableRawPointer? {
+        guard isSystem else { return nil }
+        let address = state.isLongMode ? address : address & 0xFFFF_FFFF
+        return state.cached(address, length, privilege, tag: isWrite ? 8 : 0)
+    }
+
     /// Makes sure that `length` bytes (at most a page) can be written.
     func probeWrite(_ address: UInt64, _ length: Int) throws(X86Fault) {
+        if host(address, length, isWrite: true) != nil { return }
         if isSystem { return try state.probe(address, UInt64(length), .write, privilege) }
         // A compare-and-exchange of a byte with itself writes without changing anything.
         for place in [address, address &+ UInt64(length - 1)] {

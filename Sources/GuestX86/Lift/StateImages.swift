@@ -108,19 +108,31 @@ struct StateBuffer {
     private var bytes: [UInt8]
     init(count: Int) { bytes = [UInt8](repeating: 0, count: count) }
 
-    func u16(_ at: Int) -> UInt16 { UInt16(bytes[at]) | UInt16(bytes[at + 1]) << 8 }
-    func u32(_ at: Int) -> UInt32 { UInt32(u16(at)) | UInt32(u16(at + 2)) << 16 }
-    func u64(_ at: Int) -> UInt64 { UInt64(u32(at)) | UInt64(u32(at + 4)) << 32 }
+    private func get<T: FixedWidthInteger>(_ at: Int, as: T.Type) -> T {
+        bytes.withUnsafeBytes { T(littleEndian: $0.loadUnaligned(fromByteOffset: at, as: T.self)) }
+    }
+    func u16(_ at: Int) -> UInt16 { get(at, as: UInt16.self) }
+    func u32(_ at: Int) -> UInt32 { get(at, as: UInt32.self) }
+    func u64(_ at: Int) -> UInt64 { get(at, as: UInt64.self) }
 
     mutating func put<T: FixedWidthInteger & UnsignedInteger>(_ value: T, _ at: Int) {
-        for index in 0..<T.bitWidth / 8 { bytes[at + index] = UInt8(truncatingIfNeeded: value >> T(index * 8)) }
+        bytes.withUnsafeMutableBytes { $0.storeBytes(of: value.littleEndian, toByteOffset: at, as: T.self) }
     }
+
+    /// How many of `left` bytes at an address lie in its page.
+    private static func inPage(_ address: UInt64, _ left: Int) -> Int { min(left, 4096 - Int(address & 0xFFF)) }
 
     mutating func read(_ memory: HelperMemory, _ address: UInt64, _ count: Int) throws(X86Fault) {
         var offset = 0
         while offset < count {
+            let place = address &+ UInt64(offset), chunk = Self.inPage(place, count - offset)
+            if let host = memory.host(place, chunk, isWrite: false) {
+                bytes.withUnsafeMutableBytes { $0.baseAddress.map { ($0 + offset).copyMemory(from: host, byteCount: chunk) } }
+                offset += chunk
+                continue
+            }
             let size = count - offset >= 8 ? 8 : count - offset >= 4 ? 4 : 2
-            let value = try memory.read(address &+ UInt64(offset), size)
+            let value = try memory.read(place, size)
             for index in 0..<size { bytes[offset + index] = UInt8(truncatingIfNeeded: value >> UInt64(index * 8)) }
             offset += size
         }
@@ -132,10 +144,16 @@ struct StateBuffer {
         try memory.probeWrite(address, count)
         var offset = 0
         while offset < count {
+            let place = address &+ UInt64(offset), chunk = Self.inPage(place, count - offset)
+            if let host = memory.host(place, chunk, isWrite: true) {
+                bytes.withUnsafeBytes { $0.baseAddress.map { host.copyMemory(from: $0 + start + offset, byteCount: chunk) } }
+                offset += chunk
+                continue
+            }
             let size = count - offset >= 8 ? 8 : count - offset >= 4 ? 4 : 2
             let at = start + offset
             let value = size == 8 ? u64(at) : size == 4 ? UInt64(u32(at)) : UInt64(u16(at))
-            try memory.write(address &+ UInt64(offset), size, value)
+            try memory.write(place, size, value)
             offset += size
         }
     }

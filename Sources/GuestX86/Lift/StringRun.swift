@@ -212,9 +212,11 @@ struct StringRun {
     private func pointer(_ address: UInt64, _ bytes: UInt64, isWrite: Bool) throws(X86Fault) -> HostRange? {
         let access = GuestAccess(state.base)
         if let host = access.cached(address, isWrite: isWrite) { return HostRange(host: host) }
-        let physical = try state.translate(address, isWrite ? .write : .read, state.dataPrivilege).physical.value
+        let page = try state.translate(address, isWrite ? .write : .read, state.dataPrivilege)
+        state.remember(address, page, state.dataPrivilege)
+        let physical = page.physical.value
         let distance = isBackward ? bytes &- size : 0
-        guard let host = state.physicalPointer?(state.base, physical &- distance, bytes, isWrite ? 1 : 0) else { return nil }
+        guard let host = state.memory(physical &- distance, bytes, isWrite: isWrite) else { return nil }
         return HostRange(host: UInt64(UInt(bitPattern: host)) &+ distance, physical: isWrite ? physical &- distance : nil)
     }
 

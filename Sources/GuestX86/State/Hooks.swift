@@ -37,6 +37,10 @@ public enum X86Hooks {
     public typealias ReadTaskPriority = @convention(c) (UnsafeMutableRawPointer) -> UInt64
     /// See `ReadTaskPriority`.
     public typealias WriteTaskPriority = @convention(c) (UnsafeMutableRawPointer, UInt64) -> Void
+    /// A helper has translated a data address to memory, as set `rights & 3` of the data TLB sees it: bit 2 readable, 3
+    /// writable, 4 global. The engine may remember it. Default: nothing.
+    public typealias NoteTranslation = @convention(c) (UnsafeMutableRawPointer, _ linear: UInt64, _ physical: UInt64,
+                                                       _ rights: UInt64) -> Void
 }
 
 /// What a flush forgets.
@@ -117,6 +121,29 @@ extension X86State {
     public var writeTaskPriority: X86Hooks.WriteTaskPriority? {
         get { hook(11, as: X86Hooks.WriteTaskPriority.self) }
         nonmutating set { setHook(11, newValue) }
+    }
+
+    /// See `X86Hooks`.
+    public var noteTranslation: X86Hooks.NoteTranslation? {
+        get { hook(12, as: X86Hooks.NoteTranslation.self) }
+        nonmutating set { setHook(12, newValue) }
+    }
+
+    /// Names a bank of RAM that is reached without `physicalPointer`; writes are reported to `noteWrite` all the same.
+    public func setRAM(start: UInt64, sizeBytes: UInt64, host: UnsafeMutableRawPointer) {
+        self[SystemLayout.ramStart] = start
+        self[SystemLayout.ramSize] = sizeBytes
+        self[SystemLayout.ramHost] = UInt64(UInt(bitPattern: host))
+    }
+
+    /// Host address of memory, see `X86Hooks.PhysicalPointer`.
+    @inline(__always)
+    func memory(_ address: UInt64, _ length: UInt64, isWrite: Bool) -> UnsafeMutableRawPointer? {
+        let offset = address &- self[SystemLayout.ramStart], size = self[SystemLayout.ramSize]
+        if offset < size && length <= size &- offset {
+            return UnsafeMutableRawPointer(bitPattern: UInt(self[SystemLayout.ramHost] &+ offset))
+        }
+        return physicalPointer?(base, address, length, isWrite ? 1 : 0)
     }
 
     func flush(_ kind: TranslationFlush, _ address: UInt64 = 0) { flushHook?(base, kind.rawValue, address) }

@@ -31,7 +31,9 @@ extension X86State {
             }
             return value
         }
-        return readPhysical(try translate(address, .read, privilege).physical.value, size)
+        let page = try translate(address, .read, privilege)
+        remember(address, page, privilege)
+        return readPhysical(page.physical.value, size)
     }
 
     /// Writes 1, 2, 4 or 8 bytes.
@@ -49,7 +51,9 @@ extension X86State {
             }
             return
         }
-        writePhysical(try translate(address, .write, privilege).physical.value, size, value)
+        let page = try translate(address, .write, privilege)
+        writePhysical(page.physical.value, size, value)
+        remember(address, page, privilege)
     }
 
     /// Makes sure that `length` bytes (at most two pages) can be accessed, without touching them.
@@ -68,7 +72,7 @@ extension X86State {
     /// Sets bits of a byte in memory with a locked cycle, as the processor marks descriptors.
     func setBits(_ address: UInt64, _ bits: UInt8) throws(X86Fault) {
         let physical = try translate(address, .write, .implicit).physical.value
-        guard let host = physicalPointer?(base, physical, 1, 1) else {
+        guard let host = memory(physical, 1, isWrite: true) else {
             writePhysical(physical, 1, readPhysical(physical, 1) | UInt64(bits))
             return
         }
@@ -80,7 +84,7 @@ extension X86State {
     /// Clears bits of a byte in memory with a locked cycle.
     func clearBits(_ address: UInt64, _ bits: UInt8) throws(X86Fault) {
         let physical = try translate(address, .write, .implicit).physical.value
-        guard let host = physicalPointer?(base, physical, 1, 1) else {
+        guard let host = memory(physical, 1, isWrite: true) else {
             writePhysical(physical, 1, readPhysical(physical, 1) & ~UInt64(bits))
             return
         }
@@ -91,32 +95,45 @@ extension X86State {
 
     // MARK: the engine's data TLB
 
-    /// Host address of an access that hits the TLB set of that privilege.
+    /// Host address of an access that hits the TLB set of that privilege, within a page. Nothing need be reported after
+    /// a write.
     @inline(__always)
-    private func cached(_ address: UInt64, _ size: Int, _ privilege: AccessPrivilege,
-                        tag: Int) -> UnsafeMutableRawPointer? {
+    func cached(_ address: UInt64, _ size: Int, _ privilege: AccessPrivilege, tag: Int) -> UnsafeMutableRawPointer? {
         guard hasDataTLB else { return nil }
-        let set: Mode.DataAccess
-        if !isPaging {
-            set = .physical
-        } else if privilege == .user {
-            set = .user
-        } else {
-            // With AC set and SMAP on an instruction uses another set; a miss only costs time.
-            set = .supervisor
-        }
-        let number = Int(set.rawValue) * StateLayout.tlbCount + Int(address >> 12 & UInt64(StateLayout.tlbCount - 1))
+        let index = Int(address >> 12 & UInt64(StateLayout.tlbCount - 1))
+        let number = Int(dataSet(privilege).rawValue) * StateLayout.tlbCount + index
         let slot = base + StateLayout.tlb + number * StateLayout.tlbEntrySize
         let offset = slot.load(fromByteOffset: tag, as: UInt64.self) ^ address
         guard offset <= UInt64(4096 - size) else { return nil }
-        return UnsafeMutableRawPointer(bitPattern: UInt(slot.load(fromByteOffset: 16, as: UInt64.self) &+ offset))
+        return UnsafeMutableRawPointer(bitPattern: UInt(slot.load(fromByteOffset: 16, as: UInt64.self) &+ address))
+    }
+
+    /// The TLB set with what a privilege may do now: the rules are those of the page walk.
+    @inline(__always)
+    private func dataSet(_ privilege: AccessPrivilege) -> Mode.DataAccess {
+        if !isPaging { return .physical }
+        switch privilege {
+        case .user: return .user
+        case .implicit: return .supervisor
+        case .supervisor:
+            let seesUsers = cr4 & CR4.smap != 0 && systemFlags & EFlags.ac != 0 && cpl < 3
+            return seesUsers ? .supervisorUserMemory : .supervisor
+        }
+    }
+
+    /// Lets the next access to a page be a hit.
+    func remember(_ address: UInt64, _ page: X86Page, _ privilege: AccessPrivilege) {
+        guard hasDataTLB, let noteTranslation else { return }
+        let rights = UInt64(dataSet(privilege).rawValue) | (page.readable ? 4 : 0) | (page.writable ? 8 : 0)
+            | (page.isGlobal ? 16 : 0)
+        noteTranslation(base, address, page.physical.value, rights)
     }
 
     // MARK: physical memory
 
     /// Reads 1, 2, 4 or 8 bytes within a page.
     func readPhysical(_ address: UInt64, _ size: Int) -> UInt64 {
-        guard let host = physicalPointer?(base, address, UInt64(size), 0) else { return readDevice(address, size) }
+        guard let host = memory(address, UInt64(size), isWrite: false) else { return readDevice(address, size) }
         return Self.load(host, size)
     }
 
@@ -127,7 +144,7 @@ extension X86State {
 
     /// Writes 1, 2, 4 or 8 bytes within a page.
     func writePhysical(_ address: UInt64, _ size: Int, _ value: UInt64) {
-        guard let host = physicalPointer?(base, address, UInt64(size), 1) else {
+        guard let host = memory(address, UInt64(size), isWrite: true) else {
             writePhysicalHook?(base, address, UInt64(size), value)
             return
         }

@@ -256,14 +256,14 @@ private struct PageWalk {
 
     private func load64(_ location: UInt64) -> UInt64 {
         let address = location & a20
-        guard let host = state.physicalPointer?(state.base, address, 8, 0) else { return state.readDevice(address, 8) }
+        guard let host = state.memory(address, 8, isWrite: false) else { return state.readDevice(address, 8) }
         // SAFETY: 8 bytes of memory, aligned since tables are; guest memory is only reached atomically or byte-wise.
         return host.assumingMemoryBound(to: Atomic<UInt64>.self).pointee.load(ordering: .acquiring)
     }
 
     private func load32(_ location: UInt64) -> UInt64 {
         let address = location & a20
-        guard let host = state.physicalPointer?(state.base, address, 4, 0) else { return state.readDevice(address, 4) }
+        guard let host = state.memory(address, 4, isWrite: false) else { return state.readDevice(address, 4) }
         // SAFETY: as above, 4 bytes.
         return UInt64(host.assumingMemoryBound(to: Atomic<UInt32>.self).pointee.load(ordering: .acquiring))
     }
@@ -274,7 +274,7 @@ private struct PageWalk {
         needsMarks = true
         let address = location & a20
         guard marking else { return }
-        guard let host = state.physicalPointer?(state.base, address, 8, 1) else { return }
+        guard let host = state.memory(address, 8, isWrite: true) else { return }
         // SAFETY: as `load64`.
         let exchange = host.assumingMemoryBound(to: Atomic<UInt64>.self).pointee
             .compareExchange(expected: entry, desired: entry | bits, ordering: .sequentiallyConsistent)
@@ -286,7 +286,7 @@ private struct PageWalk {
         needsMarks = true
         let address = location & a20
         guard marking else { return }
-        guard let host = state.physicalPointer?(state.base, address, 4, 1) else { return }
+        guard let host = state.memory(address, 4, isWrite: true) else { return }
         let old = UInt32(truncatingIfNeeded: entry), new = UInt32(truncatingIfNeeded: entry | bits)
         // SAFETY: as `load32`.
         let exchange = host.assumingMemoryBound(to: Atomic<UInt32>.self).pointee

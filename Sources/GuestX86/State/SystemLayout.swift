@@ -9,8 +9,12 @@ public enum SystemLayout {
     private static let start = X86Layout.system
 
     // MARK: what the engine supplies (Hooks.swift)
-    /// Function pointers or 0, 24 × UInt64.
+    /// Function pointers or 0, 20 × UInt64.
     static let hooks = start
+    /// 3 × UInt64: RAM that is reached without a hook: first physical address, size in bytes (0: none), host address.
+    static let ramStart = start + 160
+    static let ramSize = start + 168
+    static let ramHost = start + 176
     /// UInt64: unretained reference to the `CPUModel`, or 0.
     static let model = start + 192
     /// 2 × UInt64: the model's features (`CPUFeatures`).

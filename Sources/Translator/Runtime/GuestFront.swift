@@ -33,6 +33,9 @@ public protocol GuestFront: AnyObject {
     /// Helpers by index of IR `call`.
     var helpers: [HelperFunction] { get }
     var floatRules: FloatRules { get }
+    /// Whether a helper uses nothing but general registers and the x87, and neither reads nor writes globals that are
+    /// pinned: then registers need not go through the state block.
+    func isLight(helper: Int) -> Bool
 
     /// Which rounding the mode word says the guest's rounding register holds.
     func rounding(mode: UInt32) -> Rounding
@@ -45,4 +48,8 @@ public protocol GuestFront: AnyObject {
     /// `available` bytes, ending the unit with a jump to it. `builder.begin` has been called.
     func lift(_ builder: Builder, start: UInt64, mode: UInt32, code: UnsafeRawPointer, available: Int,
               limit: Int) -> LiftResult
+}
+
+extension GuestFront {
+    public func isLight(helper: Int) -> Bool { false }
 }

@@ -90,9 +90,10 @@ public enum StateLayout {
     @inline(__always) public static func jumpCacheSlot(_ address: UInt64) -> Int {
         jumpCache + Int(address & UInt64((jumpCacheCount - 1) * 2)) * 8
     }
-    /// Data TLB: `tlbModes` × `tlbCount` × 32-byte entries (read tag, write tag, addend, physical page).
+    /// Data TLB: `tlbModes` × `tlbCount` × 32-byte entries (read tag, write tag, distance from
+    /// guest to host addresses, physical page).
     public static let tlb = jumpCache + jumpCacheCount * 16
-    public static let tlbCount = 512
+    public static let tlbCount = 1024
     public static let tlbModes = 4
     public static let tlbEntrySize = 32
     /// `loopCountCount` × UInt32: how often a loop may still be entered before it becomes a region; by guest address.

@@ -83,6 +83,8 @@ public final class TranslationContext {
     func noteRegion() { regions += 1 }
     /// How often each loop's count was used up.
     var loopsCounted: [UInt64: UInt32] = [:]
+    /// The code that ran last was left by a helper that has moved pc or changed the mode.
+    public private(set) var wasLeftByHelper = false
 
     /// Time spent translating, when statistics are on.
     private var nanoseconds: UInt64 = 0
@@ -434,7 +436,9 @@ public final class TranslationContext {
         // While nothing can be flushed: what the exit refers to is still there.
         var exit = PendingExit.none
         let kind = state.load(fromByteOffset: StateLayout.exitKind, as: UInt32.self)
-        if state.load(fromByteOffset: StateLayout.helperExit, as: UInt32.self) != 0 {
+        let asked = state.load(fromByteOffset: StateLayout.helperExit, as: UInt32.self)
+        wasLeftByHelper = asked == ExitKind.lookup.rawValue
+        if asked != 0 {
             state.storeBytes(of: 0, toByteOffset: StateLayout.helperExit, as: UInt32.self)
             if kind != ExitKind.lookup.rawValue {
                 let hostPC = state.load(fromByteOffset: StateLayout.exitHostPC, as: UInt64.self)

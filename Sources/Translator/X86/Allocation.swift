@@ -450,29 +450,45 @@ extension CodeGenerator {
             dropHomeBackup(floatOwner[Int(register)])
             evictFloat(register)
         }
-        for global in 0..<globalCount {
-            let value = globalValue[global]
-            guard value != .none else { continue }
-            globalValue[global] = .none
-            guard values[Int(value)].remaining > 0, values[Int(value)].kind == ValuePlace.Kind.home else { continue }
-            if globalIsFloat[global] {
-                var register = pin[global]
-                if register == Self.noRegister {
-                    register = 0
-                    loadFloatHome(register, global)
-                }
-                spillFloat(value, from: register)
-            } else {
-                let slot = allocateSpill()
-                var register = pin[global]
-                if register == Self.noRegister {
-                    register = GPR.rax
-                    loadHome(register, global)
-                }
-                asm.store(.state(StateLayout.spill + 8 * slot), register)
-                values[Int(value)].kind = ValuePlace.Kind.spill
-                values[Int(value)].location = UInt8(slot)
+        for global in 0..<globalCount { evictHome(global) }
+    }
+
+    /// The same before a call that keeps vector registers and what is pinned. The builder reads globals anew behind it, so
+    /// what is still needed of their values goes elsewhere all the same.
+    func evictForLightCall() {
+        for index in UInt8(0)..<4 {
+            let register = Self.temporary(index)
+            dropHomeBackup(owner[Int(register)])
+            evict(register)
+        }
+        for register in UInt8(0)..<4 { dropHomeBackup(floatOwner[Int(register)]) }
+        for global in 0..<globalCount { evictHome(global) }
+    }
+
+    /// Moves the value in a global's home to a spill slot if it is still needed.
+    private func evictHome(_ global: Int) {
+        let value = globalValue[global]
+        guard value != .none else { return }
+        globalValue[global] = .none
+        guard values[Int(value)].remaining > 0, values[Int(value)].kind == ValuePlace.Kind.home else { return }
+        if globalIsFloat[global] {
+            var register = pin[global]
+            if register == Self.noRegister {
+                evictFloat(0)
+                register = 0
+                loadFloatHome(register, global)
             }
+            spillFloat(value, from: register)
+        } else {
+            let slot = allocateSpill()
+            var register = pin[global]
+            if register == Self.noRegister {
+                register = GPR.rax
+                loadHome(register, global)
+            }
+            asm.store(.state(StateLayout.spill + 8 * slot), register)
+            values[Int(value)].kind = ValuePlace.Kind.spill
+            values[Int(value)].location = UInt8(slot)
         }
     }
 

@@ -328,6 +328,11 @@ struct Assembler {
         byte(0x58 | register & 7)
     }
 
+    mutating func push(immediate: Int32) {
+        byte(0x68)
+        int32(immediate)
+    }
+
     mutating func push(_ memory: RM) { op(0xFF, wide: false, 6, memory) }
     mutating func pop(_ memory: RM) { op(0x8F, wide: false, 0, memory) }
 

@@ -59,6 +59,9 @@ struct ColdCode: BitwiseCopyable {
     var register2: UInt8 = 0
     var register3: UInt8 = 0
     var aux: UInt32 = 0
+    /// Of a memory access: what is added to `register`, and what is stored when `register3` is none.
+    var offset: Int32 = 0
+    var immediate: Int32 = 0
     var value: UInt64 = 0
 }
 
@@ -115,6 +118,8 @@ final class CodeGenerator {
     /// Whether the side table's last entry is for the guest instruction at `currentPC`.
     var isNoted = false
     var tlbMode = 0
+    /// Which accesses of the unit share a look into the TLB; machines only.
+    let groups = AccessGroups()
 
     // Blocks of a region (Blocks.swift).
     var blocks = RawList<BlockPlace>(capacity: 32)
@@ -203,6 +208,7 @@ final class CodeGenerator {
         entry = destination
         self.tlbMode = tlbMode
         beginUnit()
+        if !options.identityMemory { groups.find(unit) }
         if let entryCheck { emitEntryCheck(entryCheck) }
         emitInterruptCheck()
         let count = unit.count, instructions = unit.instructions

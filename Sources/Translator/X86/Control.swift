@@ -108,13 +108,14 @@ extension CodeGenerator {
 
     func emitCall(_ index: Int, _ instruction: Instruction) {
         // Arguments first, on the stack of spill-safe registers: everything else leaves the temporaries.
-        evictEverything()
+        let isLight = thunks.isLight(helper: Int(instruction.imm))
+        if isLight { evictForLightCall() } else { evictEverything() }
         let targets = (GPR.rsi, GPR.rdx, GPR.rcx)
         if instruction.a != .none { moveInto(targets.0, instruction.a) }
         if instruction.b != .none { moveInto(targets.1, instruction.b) }
         if instruction.c != .none { moveInto(targets.2, instruction.c) }
         asm.movImmediate(GPR.rax, instruction.imm)
-        asm.call(to: thunks.helperCall)
+        asm.call(to: isLight ? thunks.lightCall : thunks.helperCall)
         if instruction.a != .none { consume(instruction.a) }
         if instruction.b != .none { consume(instruction.b) }
         if instruction.c != .none { consume(instruction.c) }
@@ -231,8 +232,8 @@ extension CodeGenerator {
         let size = Int(piece.aux & 7)
         switch piece.kind {
         case .loadSlow:
-            asm.push(piece.register)
-            asm.call(to: thunks.slowLoad(sizeLog2: size))
+            pushAddress(piece)
+            asm.call(to: thunks.slowLoad(sizeLog2: size, set: tlbMode))
             if size == 4 {
                 asm.vectorLoad(piece.register3, .state(StateLayout.vectorScratch), size: 16)
                 asm.lea(GPR.rsp, .mem(GPR.rsp, 8))
@@ -259,11 +260,13 @@ extension CodeGenerator {
             } else if piece.aux & 0x100 != 0 {
                 asm.lea(GPR.rsp, .mem(GPR.rsp, -8))
                 asm.floatStore(.mem(GPR.rsp), piece.register3, double: true)
+            } else if piece.register3 == Self.noRegister {
+                asm.push(immediate: piece.immediate)
             } else {
                 asm.push(piece.register3)
             }
-            asm.push(piece.register)
-            asm.call(to: thunks.slowStore(sizeLog2: size))
+            pushAddress(piece)
+            asm.call(to: thunks.slowStore(sizeLog2: size, set: tlbMode))
             asm.lea(GPR.rsp, .mem(GPR.rsp, 16))
         default:
             asm.push(piece.register)
@@ -271,6 +274,13 @@ extension CodeGenerator {
             asm.pop(piece.register2)
         }
         if let back = piece.back { asm.jmp(to: back) }
+    }
+
+    /// Pushes the guest address of an access. The rest of a group whose first access came here is checked one by one.
+    private func pushAddress(_ piece: ColdCode) {
+        asm.push(piece.register)
+        if piece.offset != 0 { asm.alu(ALU.add, .mem(GPR.rsp), immediate: piece.offset) }
+        if piece.register2 != Self.noRegister { asm.alu(ALU.or, .reg(piece.register2), immediate: -1) }
     }
 
     /// Emits the stubs that unlinked exits lead to and their link records, from `firstLink` on. A machine's links to

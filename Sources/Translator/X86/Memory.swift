@@ -9,54 +9,95 @@ extension CodeGenerator {
         Int32(StateLayout.tlb + tlbMode * StateLayout.tlbCount * StateLayout.tlbEntrySize + field - StateLayout.bias)
     }
 
-    /// A host operand for guest address a + displacement, valid until the next instruction.
+    /// Where an access finds its bytes.
+    private struct Place {
+        var operand: RM
+        /// Index of the cold code whose `back` must be set; -1 for programs.
+        var cold: Int
+        /// A temporary for the result of a load, `noRegister` if none was asked for.
+        var target: UInt8
+    }
+
+    /// What stands for a translation that a group of accesses could not share: no distance of pages is odd.
+    private static let notShared: Int32 = -1
+
+    /// A host operand for the address of operation `index`, a + imm, valid until the next instruction.
     ///
     /// For machines this emits the TLB lookup: tag XOR address is the page offset exactly when the page matches, so one
-    /// unsigned comparison with 4096 − size catches a miss, a page crossing and every special page.
-    /// - Returns: the operand, and the index of the cold code whose `back` must be set (-1 for programs).
-    private func address(_ a: ValueID, _ displacement: Int64, _ format: MemoryFormat, write: Bool,
-                         slow: ColdCode.Kind, aligned: Bool) -> (RM, Int) {
-        let held = locked
+    /// unsigned comparison with 4096 − size catches a miss, a page crossing and every special page. The first of a group
+    /// (`AccessGroups`) asks for the whole range and keeps the distance from guest to host addresses; the others only look
+    /// whether there is one, and otherwise are checked by themselves out of line.
+    /// - Parameter wantsTarget: a temporary is wanted for what is loaded.
+    private func address(_ index: Int, _ instruction: Instruction, _ format: MemoryFormat, write: Bool,
+                         slow: ColdCode.Kind, aligned: Bool, wantsTarget: Bool) -> Place {
+        let a = instruction.a
         var base: UInt8
         var offset = Int32(0)
-        if let small = Int32(exactly: displacement) {
+        if let small = Int32(exactly: instruction.imm), small < Int32.max - 4096, small > Int32.min + 4096 {
             base = integerRegister(a)
             offset = small
         } else {
             base = allocate()
             moveInto(base, a)
             let scratch = allocate()
-            asm.movImmediate(scratch, displacement)
+            asm.movImmediate(scratch, instruction.imm)
             asm.alu(ALU.add, base, .reg(scratch))
-            locked &= ~(1 &<< UInt32(scratch))
+            unlock(scratch)
         }
-        if aligned || !options.identityMemory {
-            if offset != 0 {
-                let copy = allocate()
-                asm.lea(copy, .mem(base, offset))
-                if held & (1 &<< UInt32(base)) == 0 { unlock(base) }
-                base = copy
-                offset = 0
-            }
-        }
+        var page = Self.noRegister
         if aligned && format.sizeLog2 > 0 {
-            asm.testImmediate(base, Int32(format.sizeBytes - 1))
-            cold.append(ColdCode(kind: .misaligned, entry: asm.jcc(CC.ne), register: base,
-                                 aux: (write ? 1 : 0) | (format.sizeLog2 == 4 ? 4 : 0),
-                                 value: currentPC))
+            if offset != 0 {
+                page = allocate()
+                asm.lea(page, .mem(base, offset))
+            }
+            let tested = page == Self.noRegister ? base : page
+            asm.testImmediate(tested, Int32(format.sizeBytes - 1))
+            cold.append(ColdCode(kind: .misaligned, entry: asm.jcc(CC.ne), register: tested,
+                                 aux: (write ? 1 : 0) | (format.sizeLog2 == 4 ? 4 : 0), value: currentPC))
         }
-        if options.identityMemory { return (.mem(base, offset), -1) }
-        let slot = allocate(), page = allocate()
-        asm.rorx(slot, .reg(base), by: 7, wide: true)
+        if options.identityMemory {
+            let target = !wantsTarget ? Self.noRegister : dies(a) ? values[Int(root(a))].location : allocate()
+            return Place(operand: .mem(base, offset), cold: -1, target: target)
+        }
+        var piece = ColdCode(kind: slow, entry: asm.at, register: base, register2: Self.noRegister,
+                             aux: UInt32(format.sizeLog2), offset: offset, value: currentPC)
+        let group = slow == .pointerSlow ? nil : groups.group(of: index)
+        if let group, group.leader != index {
+            let distance = integerRegister(ValueID(group.holder))
+            // Before the branch: an eviction behind it would be skipped by the slow path.
+            if page == Self.noRegister && wantsTarget { page = allocate() }
+            asm.alu(ALU.cmp, .reg(distance), immediate: Self.notShared)
+            piece.entry = asm.jcc(CC.e)
+            cold.append(piece)
+            consume(ValueID(group.holder))
+            return Place(operand: .indexed(base, distance, scale: 0, offset), cold: cold.count - 1, target: page)
+        }
+        let slot = allocate()
+        if page == Self.noRegister { page = allocate() }
+        let first = offset + Int32(group?.low ?? 0)
+        if first == 0 { asm.mov(page, base) } else { asm.lea(page, .mem(base, first)) }
+        asm.rorx(slot, .reg(page), by: 7, wide: true)
         asm.alu(ALU.and, .reg(slot), immediate: Int32((StateLayout.tlbCount - 1) * StateLayout.tlbEntrySize), wide: false)
-        asm.load(page, .indexed(GPR.rbp, slot, scale: 0, tlbField(write ? 8 : 0)))
-        asm.alu(ALU.xor, page, .reg(base))
-        asm.alu(ALU.cmp, .reg(page), immediate: Int32(4096 - format.sizeBytes))
-        cold.append(ColdCode(kind: slow, entry: asm.jcc(CC.a), register: base, register2: page,
-                             aux: UInt32(format.sizeLog2), value: currentPC))
-        asm.alu(ALU.add, page, .indexed(GPR.rbp, slot, scale: 0, tlbField(16)))
-        unlock(slot)
-        return (.mem(page), cold.count - 1)
+        asm.alu(ALU.xor, page, .indexed(GPR.rbp, slot, scale: 0, tlbField(group?.isWrite ?? write ? 8 : 0)))
+        asm.alu(ALU.cmp, .reg(page), immediate: Int32(4096 - (group?.span ?? format.sizeBytes)))
+        piece.entry = asm.jcc(CC.a)
+        asm.load(slot, .indexed(GPR.rbp, slot, scale: 0, tlbField(16)))
+        if let group {
+            piece.register2 = slot
+            (values + group.holder).initialize(to: ValuePlace(kind: ValuePlace.Kind.register, location: slot,
+                                                              remaining: UInt32(group.count - 1),
+                                                              root: ValueID(group.holder)))
+            owner[Int(slot)] = ValueID(group.holder)
+        }
+        if slow == .pointerSlow {
+            asm.alu(ALU.add, slot, .reg(base))
+            piece.register2 = slot
+            unlock(page)
+            unlock(base)
+        }
+        cold.append(piece)
+        let operand = slow == .pointerSlow ? RM.mem(slot) : .indexed(base, slot, scale: 0, offset)
+        return Place(operand: operand, cold: cold.count - 1, target: page)
     }
 
     /// Lets a temporary be evicted again before the operation is over.
@@ -66,34 +107,22 @@ extension CodeGenerator {
         let format = MemoryFormat(rawValue: instruction.aux)
         let direct = directTarget(index)
         // Before the TLB lookup: an eviction behind it would be skipped by the slow path.
-        let floatTarget = !instruction.type.inVectorRegister ? Self.noRegister
-            : direct >= 0 ? pin[direct] : allocateFloat()
+        let isVector = instruction.type.inVectorRegister
+        let floatTarget = !isVector ? Self.noRegister : direct >= 0 ? pin[direct] : allocateFloat()
         let hostChecks = instruction.type == .v128 && options.identityMemory
-        let (source, coldIndex) = address(instruction.a, instruction.imm, format, write: false, slow: .loadSlow,
-                                          aligned: format.requiresAlignment && !hostChecks)
-        if instruction.type.inVectorRegister {
-            let target = floatTarget
-            asm.vectorLoad(target, source, size: format.sizeBytes, aligned: format.requiresAlignment)
-            if coldIndex >= 0 {
-                cold[coldIndex].register3 = target
-                cold[coldIndex].aux |= 0x100
-                cold[coldIndex].back = asm.at
-            }
-            return finish(index, target, direct, instruction.a)
-        }
-        let target: UInt8
-        if direct >= 0 {
-            target = pin[direct]
-        } else if coldIndex >= 0 {
-            target = source.base // the page register is free once the load has happened
+        let place = address(index, instruction, format, write: false, slow: .loadSlow,
+                            aligned: format.requiresAlignment && !hostChecks, wantsTarget: !isVector && direct < 0)
+        let target = isVector ? floatTarget : direct >= 0 ? pin[direct] : place.target
+        if isVector {
+            asm.vectorLoad(target, place.operand, size: format.sizeBytes, aligned: format.requiresAlignment)
         } else {
-            target = dies(instruction.a) ? values[Int(root(instruction.a))].location : allocate()
+            loadMemory(target, place.operand, format, instruction.type)
         }
-        loadMemory(target, source, format, instruction.type)
-        if coldIndex >= 0 {
-            cold[coldIndex].register3 = target
-            cold[coldIndex].aux |= (format.isSigned ? 0x200 : 0) | (instruction.type == .i64 ? 0x400 : 0)
-            cold[coldIndex].back = asm.at
+        if place.cold >= 0 {
+            cold[place.cold].register3 = target
+            cold[place.cold].aux |= isVector ? 0x100
+                : (format.isSigned ? 0x200 : 0) | (instruction.type == .i64 ? 0x400 : 0)
+            cold[place.cold].back = asm.at
         }
         finish(index, target, direct, instruction.a)
     }
@@ -117,59 +146,52 @@ extension CodeGenerator {
         let format = MemoryFormat(rawValue: instruction.aux)
         let value = instruction.b
         if format.isBigEndian { failed = true }
-        if instruction.type.inVectorRegister {
-            let source = floatRegister(value)
-            // A host instruction that demands alignment faults as the guest's does.
-            let hostChecks = instruction.type == .v128 && options.identityMemory
-            let (target, coldIndex) = address(instruction.a, instruction.imm, format, write: true, slow: .storeSlow,
-                                              aligned: format.requiresAlignment && !hostChecks)
+        let isVector = instruction.type.inVectorRegister
+        let immediate = isVector ? nil : immediate32(value)
+        let source = isVector ? floatRegister(value) : immediate == nil ? integerRegister(value) : Self.noRegister
+        // A host instruction that demands alignment faults as the guest's does.
+        let hostChecks = instruction.type == .v128 && options.identityMemory
+        let place = address(index, instruction, format, write: true, slow: .storeSlow,
+                            aligned: format.requiresAlignment && !hostChecks, wantsTarget: false)
+        let target = place.operand
+        if isVector {
             asm.vectorStore(target, source, size: format.sizeBytes, aligned: format.requiresAlignment)
-            if coldIndex >= 0 {
-                cold[coldIndex].register3 = source
-                cold[coldIndex].aux |= 0x100
-                cold[coldIndex].back = asm.at
-            }
-            consume(instruction.a)
-            consume(value)
-            return
-        }
-        if options.identityMemory, let immediate = immediate32(value) {
-            let (target, _) = address(instruction.a, instruction.imm, format, write: true, slow: .storeSlow,
-                                      aligned: format.requiresAlignment)
+        } else if let immediate {
+            storeImmediate(target, immediate, format)
+        } else {
             switch format.sizeLog2 {
             case 0:
-                asm.op(0xC6, wide: false, 0, target)
-                asm.byte(UInt8(truncatingIfNeeded: immediate))
+                asm.rex(wide: false, source, target, byteRegister: true)
+                asm.byte(0x88)
+                asm.modRM(source, target)
             case 1:
                 asm.byte(0x66)
-                asm.op(0xC7, wide: false, 0, target)
-                asm.byte(UInt8(truncatingIfNeeded: immediate))
-                asm.byte(UInt8(truncatingIfNeeded: immediate >> 8))
-            default: asm.storeImmediate(target, immediate, wide: format.sizeLog2 == 3)
+                asm.store(target, source, wide: false)
+            default: asm.store(target, source, wide: format.sizeLog2 == 3)
             }
-            consume(instruction.a)
-            consume(value)
-            return
         }
-        let source = integerRegister(value)
-        let (target, coldIndex) = address(instruction.a, instruction.imm, format, write: true, slow: .storeSlow,
-                                          aligned: format.requiresAlignment)
-        switch format.sizeLog2 {
-        case 0:
-            asm.rex(wide: false, source, target, byteRegister: true)
-            asm.byte(0x88)
-            asm.modRM(source, target)
-        case 1:
-            asm.byte(0x66)
-            asm.store(target, source, wide: false)
-        default: asm.store(target, source, wide: format.sizeLog2 == 3)
-        }
-        if coldIndex >= 0 {
-            cold[coldIndex].register3 = source
-            cold[coldIndex].back = asm.at
+        if place.cold >= 0 {
+            cold[place.cold].register3 = source
+            if isVector { cold[place.cold].aux |= 0x100 }
+            if let immediate { cold[place.cold].immediate = immediate }
+            cold[place.cold].back = asm.at
         }
         consume(instruction.a)
         consume(value)
+    }
+
+    private func storeImmediate(_ target: RM, _ immediate: Int32, _ format: MemoryFormat) {
+        switch format.sizeLog2 {
+        case 0:
+            asm.op(0xC6, wide: false, 0, target)
+            asm.byte(UInt8(truncatingIfNeeded: immediate))
+        case 1:
+            asm.byte(0x66)
+            asm.op(0xC7, wide: false, 0, target)
+            asm.byte(UInt8(truncatingIfNeeded: immediate))
+            asm.byte(UInt8(truncatingIfNeeded: immediate >> 8))
+        default: asm.storeImmediate(target, immediate, wide: format.sizeLog2 == 3)
+        }
     }
 
     // MARK: reservations
@@ -178,13 +200,14 @@ extension CodeGenerator {
         let format = MemoryFormat(rawValue: instruction.aux)
         let direct = directTarget(index)
         let guest = integerRegister(instruction.a)
-        let (source, coldIndex) = address(instruction.a, 0, format, write: false, slow: .loadSlow, aligned: true)
-        let target = coldIndex >= 0 ? source.base : allocate()
-        loadMemory(target, source, format, .i64)
-        if coldIndex >= 0 {
-            cold[coldIndex].register3 = target
-            cold[coldIndex].aux |= 0x400 | (format.isSigned ? 0x200 : 0)
-            cold[coldIndex].back = asm.at
+        let place = address(index, instruction, format, write: false, slow: .loadSlow, aligned: true, wantsTarget: true)
+        // In a program the address may lie in the register that is free next, and is needed again.
+        let target = place.cold >= 0 || place.target != guest ? place.target : allocate()
+        loadMemory(target, place.operand, format, .i64)
+        if place.cold >= 0 {
+            cold[place.cold].register3 = target
+            cold[place.cold].aux |= 0x400 | (format.isSigned ? 0x200 : 0)
+            cold[place.cold].back = asm.at
         }
         asm.store(.state(StateLayout.reservationAddress), guest)
         asm.store(.state(StateLayout.reservationValue), target)
@@ -199,8 +222,8 @@ extension CodeGenerator {
         let wide = format.sizeLog2 == 3
         claim(GPR.rax)
         let guest = integerRegister(instruction.a)
-        let (memory, coldIndex) = address(instruction.a, 0, format, write: true, slow: .pointerSlow, aligned: true)
-        if coldIndex >= 0 { cold[coldIndex].back = asm.at }
+        let memory = pointer(index, instruction, format, aligned: true)
+        locked |= 1 &<< UInt32(guest)
         let desired = integerRegister(instruction.b)
         asm.alu(ALU.cmp, guest, .state(StateLayout.reservationAddress))
         let lost = asm.jcc(CC.ne)
@@ -219,6 +242,15 @@ extension CodeGenerator {
 
     // MARK: read-modify-write
 
+    /// A host operand for an atomic access, whose slow path gives it another one.
+    private func pointer(_ index: Int, _ instruction: Instruction, _ format: MemoryFormat, aligned: Bool) -> RM {
+        var plain = instruction
+        plain.imm = 0 // the operation
+        let place = address(index, plain, format, write: true, slow: .pointerSlow, aligned: aligned, wantsTarget: false)
+        if place.cold >= 0 { cold[place.cold].back = asm.at }
+        return place.operand
+    }
+
     func emitAtomic(_ index: Int, _ instruction: Instruction) {
         let format = MemoryFormat(rawValue: instruction.aux)
         let operation = AtomicOperation(rawValue: UInt8(truncatingIfNeeded: instruction.imm)) ?? .swap
@@ -230,12 +262,7 @@ extension CodeGenerator {
         let direct = directTarget(index)
         let usesLoop = operation != .swap && operation != .add
         if usesLoop { claim(GPR.rax) }
-        let (memory, coldIndex) = address(instruction.a, 0, format, write: true, slow: .pointerSlow,
-                                          aligned: format.requiresAlignment)
-        if coldIndex >= 0 {
-            cold[coldIndex].back = asm.at
-            unlock(cold[coldIndex].register)
-        }
+        let memory = pointer(index, instruction, format, aligned: format.requiresAlignment)
         var result: UInt8
         switch operation {
         case .swap, .add:
@@ -292,12 +319,7 @@ extension CodeGenerator {
         }
         let direct = directTarget(index)
         claim(GPR.rax)
-        let (memory, coldIndex) = address(instruction.a, 0, format, write: true, slow: .pointerSlow,
-                                          aligned: format.requiresAlignment)
-        if coldIndex >= 0 {
-            cold[coldIndex].back = asm.at
-            unlock(cold[coldIndex].register)
-        }
+        let memory = pointer(index, instruction, format, aligned: format.requiresAlignment)
         let desired = integerRegister(instruction.c)
         moveInto(GPR.rax, instruction.b)
         asm.lockedCompareExchange(memory, desired, size: format.sizeBytes)

@@ -68,8 +68,12 @@ final class Thunks {
     /// rax = guest pc: continue there through the jump cache.
     private(set) var jumpCacheLookup: UnsafeMutablePointer<UInt8>
     private(set) var helperCall: UnsafeMutablePointer<UInt8>
+    /// As `helperCall`, for helpers that are light (`GuestFront.isLight`): registers stay where they are.
+    private(set) var lightCall: UnsafeMutablePointer<UInt8>
+    private let lightHelpers: [Bool]
     private(set) var softFloat: UnsafeMutablePointer<UInt8>
     private(set) var vectorCall: UnsafeMutablePointer<UInt8>
+    /// By size, and behind those the ones that look into a set of the TLB first: by set, then size.
     private var slowLoads: [UnsafeMutablePointer<UInt8>] = []
     private var slowStores: [UnsafeMutablePointer<UInt8>] = []
     private var slowPointers: [UnsafeMutablePointer<UInt8>] = []
@@ -77,10 +81,11 @@ final class Thunks {
     /// 64 bytes: MXCSR's sticky bits to the order of `readFloatFlags`.
     let flagTable: UnsafeMutablePointer<UInt8>
 
-    func slowLoad(sizeLog2: Int) -> UnsafeMutablePointer<UInt8> { slowLoads[sizeLog2] }
-    func slowStore(sizeLog2: Int) -> UnsafeMutablePointer<UInt8> { slowStores[sizeLog2] }
+    func slowLoad(sizeLog2: Int, set: Int) -> UnsafeMutablePointer<UInt8> { slowLoads[5 + set * 5 + sizeLog2] }
+    func slowStore(sizeLog2: Int, set: Int) -> UnsafeMutablePointer<UInt8> { slowStores[5 + set * 5 + sizeLog2] }
     func slowPointer(sizeLog2: Int) -> UnsafeMutablePointer<UInt8> { slowPointers[sizeLog2] }
     func hostHas(_ need: VectorSignature.Need) -> Bool { needs[Int(need.rawValue)] }
+    func isLight(helper: Int) -> Bool { lightHelpers[helper] }
     func pinOf(global: Int) -> UInt8 { pinTable[global] }
     func constant(_ constant: FloatConstant) -> UnsafeMutablePointer<UInt8> { constants + constant.rawValue * 16 }
 
@@ -108,6 +113,7 @@ final class Thunks {
         let features = guise_cpu_vector_features()
         needs = [true, features & 1 != 0, features & 2 != 0, features & 4 != 0]
         pinTable = table
+        lightHelpers = front.helpers.indices.map { front.isLight(helper: $0) }
         enter = start
         lookupExit = start
         linkExit = start
@@ -115,6 +121,7 @@ final class Thunks {
         faultExit = start
         jumpCacheLookup = start
         helperCall = start
+        lightCall = start
         softFloat = start
         vectorCall = start
         end = start
@@ -128,12 +135,19 @@ final class Thunks {
         var asm = Assembler(at: flagTable + 64)
         emitExits(&asm)
         emitHelperCall(&asm, targets)
+        emitLightCall(&asm, targets)
         softFloat = emitPreservingCall(&asm, target: targets.softFloat, arguments: 0, size: 0, result: false)
         vectorCall = emitPreservingCall(&asm, target: targets.vectorCall, arguments: 0, size: 0, result: false)
         for size in 0..<5 {
             slowLoads.append(emitPreservingCall(&asm, target: targets.slowLoad, arguments: 1, size: size, result: true))
             slowStores.append(emitPreservingCall(&asm, target: targets.slowStore, arguments: 2, size: size, result: false))
             slowPointers.append(emitPreservingCall(&asm, target: targets.slowPointer, arguments: 1, size: size, result: true))
+        }
+        for set in 0..<StateLayout.tlbModes {
+            for size in 0..<5 {
+                slowLoads.append(emitQuickAccess(&asm, size: size, set: set, isWrite: false, otherwise: slowLoads[size]))
+                slowStores.append(emitQuickAccess(&asm, size: size, set: set, isWrite: true, otherwise: slowStores[size]))
+            }
         }
         asm.align(CodeCache.granule)
         end = asm.at
@@ -242,6 +256,31 @@ final class Thunks {
         if let helperTail { asm.jmp(to: helperTail) }
     }
 
+    /// eax = helper index; rsi, rdx, rcx = arguments; result in rax. Keeps vector registers, MXCSR and everything pinned.
+    private func emitLightCall(_ asm: inout Assembler, _ targets: ThunkTargets) {
+        asm.align(16)
+        lightCall = asm.at
+        let saved: [UInt8] = [GPR.rdi, GPR.r8, GPR.r9, GPR.r10, GPR.r11, GPR.rbx]
+        for register in saved { asm.push(register) }
+        asm.load(GPR.r8, .mem(GPR.rsp, Int32(saved.count * 8)))
+        asm.store(.state(StateLayout.exitHostPC), GPR.r8)
+        asm.storeImmediate(.state(StateLayout.helperExit), 0, wide: false)
+        asm.mov(GPR.rbx, GPR.rsp)
+        asm.alu(ALU.and, .reg(GPR.rsp), immediate: -16)
+        asm.lea(GPR.rdi, .mem(GPR.rbp, -Int32(StateLayout.bias)))
+        asm.movImmediate(GPR.r8, Int64(bitPattern: targets.helpers))
+        asm.callIndirect(.indexed(GPR.r8, GPR.rax, scale: 3, 0))
+        asm.mov(GPR.rsp, GPR.rbx)
+        for register in saved.reversed() { asm.pop(register) }
+        asm.alu(ALU.cmp, .state(StateLayout.helperExit), immediate: 0, wide: false)
+        let leave = asm.jcc(CC.ne)
+        asm.ret()
+        Assembler.patch(leave, to: asm.at)
+        asm.load(GPR.rax, .state(StateLayout.helperExit), wide: false)
+        asm.store(.state(StateLayout.exitKind), GPR.rax, wide: false)
+        asm.jmp(to: faultExit)
+    }
+
     /// A call that preserves every register. Arguments lie on the stack above the return address (address, then value);
     /// a result replaces the first.
     private func emitPreservingCall(_ asm: inout Assembler, target: UInt64, arguments: Int, size: Int,
@@ -284,6 +323,57 @@ final class Thunks {
         asm.load(GPR.rax, .state(StateLayout.helperExit), wide: false)
         asm.store(.state(StateLayout.exitKind), GPR.rax, wide: false)
         asm.jmp(to: faultExit)
+        return thunk
+    }
+
+    /// An access that a check shared with others has refused may well be a hit by itself: looks into a set of the TLB
+    /// before it calls. Operands as `emitPreservingCall`.
+    private func emitQuickAccess(_ asm: inout Assembler, size: Int, set: Int, isWrite: Bool,
+                                 otherwise: UnsafeMutablePointer<UInt8>) -> UnsafeMutablePointer<UInt8> {
+        asm.align(16)
+        let thunk = asm.at
+        let field = StateLayout.tlb + set * StateLayout.tlbCount * StateLayout.tlbEntrySize - StateLayout.bias
+        // Above the two registers: return address, guest address, value.
+        let address = RM.mem(GPR.rsp, 24), value = RM.mem(GPR.rsp, 32)
+        asm.push(GPR.rax)
+        asm.push(GPR.rcx)
+        asm.load(GPR.rax, address)
+        asm.rorx(GPR.rcx, .reg(GPR.rax), by: 7, wide: true)
+        asm.alu(ALU.and, .reg(GPR.rcx), immediate: Int32((StateLayout.tlbCount - 1) * StateLayout.tlbEntrySize),
+                wide: false)
+        asm.alu(ALU.xor, GPR.rax, .indexed(GPR.rbp, GPR.rcx, scale: 0, Int32(field + (isWrite ? 8 : 0))))
+        asm.alu(ALU.cmp, .reg(GPR.rax), immediate: Int32(4096 - (1 << size)))
+        let miss = asm.jcc(CC.a)
+        asm.load(GPR.rcx, .indexed(GPR.rbp, GPR.rcx, scale: 0, Int32(field + 16)))
+        asm.alu(ALU.add, GPR.rcx, address)
+        for half in 0..<(size == 4 ? 2 : 1) {
+            let bytes = RM.mem(GPR.rcx, Int32(half * 8))
+            let other = size == 4 ? RM.state(StateLayout.vectorScratch + half * 8) : isWrite ? value : address
+            if isWrite {
+                asm.load(GPR.rax, other)
+                switch size {
+                case 0: asm.op(0x88, wide: false, GPR.rax, bytes)
+                case 1:
+                    asm.byte(0x66)
+                    asm.store(bytes, GPR.rax, wide: false)
+                default: asm.store(bytes, GPR.rax, wide: size >= 3)
+                }
+            } else {
+                switch size {
+                case 0: asm.extend(0xB6, GPR.rax, bytes, wide: false)
+                case 1: asm.extend(0xB7, GPR.rax, bytes, wide: false)
+                default: asm.load(GPR.rax, bytes, wide: size >= 3)
+                }
+                asm.store(other, GPR.rax)
+            }
+        }
+        asm.pop(GPR.rcx)
+        asm.pop(GPR.rax)
+        asm.ret()
+        Assembler.patch(miss, to: asm.at)
+        asm.pop(GPR.rcx)
+        asm.pop(GPR.rax)
+        asm.jmp(to: otherwise)
         return thunk
     }
 }
