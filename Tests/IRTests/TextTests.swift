@@ -6,7 +6,7 @@ import Testing
         let unit = try parsed(everything)
         #expect(Printer.print(unit, globals: Registers.all) == everything)
         #expect(Verifier.problems(in: unit, globals: Registers.all, helperCount: 4) == [])
-        let terminators: Set<Opcode> = [.jumpIndirect, .raise]
+        let terminators: Set<Opcode> = [.jumpIndirect, .raise, .block]
         let seen = Set(operations(unit).map(\.opcode)).union(terminators)
         #expect(seen == Set(Opcode.allCases))
     }

@@ -183,6 +183,7 @@ import Testing
             if !problems.isEmpty { return "not a valid unit: \(problems)" }
             func run(_ body: () -> ExitKind) -> Outcome {
                 prepare(state, scratch, seed: seed, rounding: unit.rounding)
+                if !unit.blocks.isEmpty { state[UnitGenerator.fuelRegister] = seed & 15 }
                 return Outcome(body(), state, scratch)
             }
             let expected = run { interpreter.run(unit, state: state.block) }
@@ -219,6 +220,21 @@ import Testing
             failures += 1
         }
         #expect(comparison.declined * 20 < Self.unitCount, "\(comparison.declined) of \(Self.unitCount) units declined")
+    }
+
+    @Test(arguments: arrangements)
+    func `random regions end alike in the interpreter and as machine code`(arrangement: Arrangement) throws {
+        let comparison = try Comparison(arrangement)
+        var failures = 0
+        for seed in Self.firstSeed..<Self.firstSeed + UInt64(Self.unitCount) where failures < 3 {
+            let length = 6 + Int(seed % 60)
+            UnitGenerator.buildRegion(comparison.builder, seed: seed, length: length, helperCount: Self.helpers.count)
+            let text = Printer.print(comparison.unit, globals: TestGuest.globals)
+            guard let difference = comparison.difference(seed) else { continue }
+            Issue.record("seed \(seed): \(difference)\n\(text)")
+            failures += 1
+        }
+        #expect(comparison.declined * 20 < Self.unitCount, "\(comparison.declined) of \(Self.unitCount) regions declined")
     }
 
     /// Units that once ended differently, or that are likely to.

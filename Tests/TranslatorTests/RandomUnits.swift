@@ -32,6 +32,11 @@ struct UnitGenerator {
 
     static let baseRegister = 0
     static let holeRegister = 1
+    /// Counts the rounds of a region down, so that all end.
+    static let fuelRegister = TestGuest.integerCount - 1
+    /// Addresses of a region's blocks, empty for a straight run; those behind which jumps backward may lead to.
+    private var blocks: [UInt64] = []
+    private var heads: [UInt64] = []
 
     /// Builds a unit of about `length` operations.
     static func build(_ builder: Builder, seed: UInt64, length: Int, helperCount: Int) {
@@ -64,6 +69,40 @@ struct UnitGenerator {
         case 3: (Double(random.below(2000)) / 8 - 100).bitPattern
         default: random.next()
         }
+    }
+
+    /// Builds a region of two to five blocks with about `length` operations.
+    static func buildRegion(_ builder: Builder, seed: UInt64, length: Int, helperCount: Int) {
+        var generator = UnitGenerator(random: SplitMix(seed: seed), builder: builder, helperCount: helperCount)
+        generator.buildRegion(length)
+    }
+
+    private mutating func buildRegion(_ length: Int) {
+        builder.begin(start: Bench.start, mode: 0, rounding: random.pick(Rounding.allCases.filter { $0 != .dynamic }))
+        let count = 2 + random.below(4)
+        blocks = (0..<count).map { Bench.start + UInt64($0) * 0x80 }
+        for (number, address) in blocks.enumerated() {
+            pc = address
+            values = [:]
+            builder.block(address)
+            builder.instruction(pc)
+            let isHead = number == 0 || random.chance(60), isLate = random.chance(50)
+            if isHead { heads.append(address) }
+            if isHead && !isLate { burnFuel() }
+            for _ in 0..<max(1, length / count) {
+                if random.chance(25) { nextInstruction() }
+                step()
+            }
+            nextInstruction()
+            if isHead && isLate { burnFuel() }
+            finish()
+        }
+    }
+
+    private mutating func burnFuel() {
+        let left = builder.sub(builder.get(Self.fuelRegister), builder.constant(1))
+        builder.set(Self.fuelRegister, left)
+        builder.exitIf(.lessSigned, left, builder.constant(0), target: 0x2000)
     }
 
     private mutating func build(_ length: Int) {
@@ -136,7 +175,7 @@ struct UnitGenerator {
     /// A register that is not the base of memory accesses.
     private mutating func setRegister() {
         if random.chance(70) {
-            builder.set(2 + random.below(TestGuest.integerCount - 2), value(.i64))
+            builder.set(2 + random.below(TestGuest.integerCount - (blocks.isEmpty ? 2 : 3)), value(.i64))
         } else {
             builder.set(TestGuest.f0 + random.below(TestGuest.floatCount), value(.f64))
         }
@@ -172,7 +211,7 @@ struct UnitGenerator {
         case 12:
             let narrow = random.pick([ValueType.i8, .i8, .i16])
             let bit = narrow == .i8 && random.chance(50) ? 8 : 0
-            let register = 2 + random.below(TestGuest.integerCount - 2)
+            let register = 2 + random.below(TestGuest.integerCount - (blocks.isEmpty ? 2 : 3))
             builder.set(register, builder.deposit(builder.get(register), value(narrow), bit: bit))
         default:
             let type = anyWidth()
@@ -354,7 +393,10 @@ struct UnitGenerator {
     // MARK: the end
 
     /// Guest code lies where no jump cache entry or scratch memory does.
-    private mutating func target() -> UInt64 { 0x1000 + random.next() & 0xFFFE }
+    private mutating func target() -> UInt64 {
+        let inside = heads + blocks.filter { $0 > pc }
+        return !inside.isEmpty && random.chance(70) ? random.pick(inside) : 0x1000 + random.next() & 0xFFFE
+    }
 
     private mutating func finish() {
         switch random.below(5) {
