@@ -72,7 +72,7 @@ public final class Builder {
         if operation.a != .none { uses[Int(operation.a)] &+= 1 }
         if operation.b != .none { uses[Int(operation.b)] &+= 1 }
         if operation.c != .none { uses[Int(operation.c)] &+= 1 }
-        return unit.append(operation)
+        return unit.appendCounted(operation)
     }
 
     /// Appends an operation that faults or goes on.
@@ -187,7 +187,7 @@ public final class Builder {
         let left = unit.instructions + Int(a), right = unit.instructions + Int(b)
         let type = left.pointee.type
         if right.pointee.opcode == .constant {
-            return simplified(opcode, a, right.pointee.imm) ?? append(Instruction(opcode, type, a: a, b: b))
+            return simplified(opcode, a, right.pointee.imm, b) ?? append(Instruction(opcode, type, a: a, b: b))
         }
         if left.pointee.opcode == .constant {
             let isZero = left.pointee.imm == 0
@@ -215,15 +215,15 @@ public final class Builder {
     public func binary(_ opcode: Opcode, _ a: ValueID, constant k: Int64) -> ValueID {
         let type = type(of: a)
         let k = Self.canonical(k, type)
-        if let value = simplified(opcode, a, k) { return value }
+        if let value = simplified(opcode, a, k, .none) { return value }
         let b = append(Instruction(.constant, type, imm: k))
         return append(Instruction(opcode, type, a: a, b: b))
     }
 
-    /// The result of an operation with a constant on the right, where it is a constant, the left operand or something
-    /// simpler.
+    /// The result of an operation with constant k on the right, where it is a constant, the left operand or something
+    /// simpler; b is the constant's value, if it has been appended.
     @inline(__always)
-    private func simplified(_ opcode: Opcode, _ a: ValueID, _ k: Int64) -> ValueID? {
+    private func simplified(_ opcode: Opcode, _ a: ValueID, _ k: Int64, _ b: ValueID) -> ValueID? {
         let left = unit.instructions + Int(a)
         if left.pointee.opcode == .constant {
             let type = left.pointee.type
@@ -234,7 +234,7 @@ public final class Builder {
             case .add, .sub, .or, .xor, .shiftLeft, .shiftRightUnsigned, .shiftRightSigned, .andNot,
                  .rotateLeft, .rotateRight:
                 if k == 0 { return a }
-            case .and: return k == 0 ? constant(0, left.pointee.type) : a
+            case .and: return k != 0 ? a : b != .none ? b : constant(0, left.pointee.type)
             default: break
             }
         }

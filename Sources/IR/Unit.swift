@@ -106,9 +106,16 @@ public final class Unit {
         instruction.opcode.onlyFaults || trapsFloats && instruction.opcode == .vector && instruction.hasEffect
     }
 
-    /// Appends an operation and returns the value it defines.
-    @inlinable @inline(__always) @discardableResult
+    /// Appends an operation and returns the value it defines. Behind a builder's back it
+    /// ends the builder's counting of uses.
+    @discardableResult
     public func append(_ instruction: Instruction) -> ValueID {
+        isCounted = false
+        return appendCounted(instruction)
+    }
+
+    @inlinable @inline(__always) @discardableResult
+    func appendCounted(_ instruction: Instruction) -> ValueID {
         let index = storedCount
         if index == storedCapacity { grow() }
         (storedInstructions + index).initialize(to: instruction)

@@ -43,7 +43,7 @@ import Testing
         ("%x = call 0(%w)", "%1 is i32, expected i64"),
         ("%x = constant.i8 200", "imm of constant.i8 is 200"),
         ("%x = constant.v128 0", "v128 has no constants"),
-        ("jump 0x30", "jump must be the last operation"),
+        ("jump 0x30", "jump must be the last operation of the unit or a block"),
     ])
     func `a broken rule is reported once, with its place`(line: String, message: String) throws {
         let found = try problems(line).filter { !$0.hasSuffix("cannot be executed") }

@@ -4,3 +4,11 @@
 int guise_cpu_has_v3(void);
 // Bit 0: AES; bit 1: PCLMULQDQ; bit 2: SHA.
 int guise_cpu_vector_features(void);
+// The processor's time stamp counter; 0 where there is none.
+static inline unsigned long long guise_cycles(void) {
+#if defined(__x86_64__)
+    return __builtin_ia32_rdtsc();
+#else
+    return 0;
+#endif
+}

@@ -86,8 +86,13 @@ public final class TranslationContext {
     /// The code that ran last was left by a helper that has moved pc or changed the mode.
     public private(set) var wasLeftByHelper = false
 
-    /// Time spent translating, when statistics are on.
-    private var nanoseconds: UInt64 = 0
+    /// Cycles of the host's time stamp counter spent translating, and in how many guest instructions, when statistics are on.
+    private var cycles: UInt64 = 0
+    private var instructionsMeasured = 0
+    /// When measuring began, by the time stamp counter and in nanoseconds.
+    private let firstLook = (cycles: guise_cycles(), nanoseconds: TranslationContext.nowNanoseconds())
+    /// Whoever takes longer for a unit was interrupted: others that want the processor do not count.
+    private static let interruptedCycles: UInt64 = 1 << 19
 
     /// Worst-case code bytes per IR operation and per unit, used to leave room in a chunk.
     static let bytesPerOperation = 160
@@ -142,8 +147,8 @@ public final class TranslationContext {
         throws(TranslationFailure) -> UnitIndex {
         // Code under way counts as running code: a flush must not give its chunk to others meanwhile.
         guard arrive(seen: seen) else { throw .flushed }
-        let began = runtime.options.statistics ? Self.nowNanoseconds() : 0
-        defer { if runtime.options.statistics { nanoseconds &+= Self.nowNanoseconds() &- began &- Self.clockNanoseconds } }
+        let began = runtime.options.statistics ? guise_cycles() : 0, instructionsBefore = instructionsTranslated
+        defer { if runtime.options.statistics { measure(since: began, instructionsBefore) } }
         do throws(TranslationFailure) {
             return try translate(start, mode, context, page, code, limit, seen, second, link, isChecked)
         } catch {
@@ -305,26 +310,26 @@ public final class TranslationContext {
         nextLink = fresh * CodeCache.linksPerChunk
     }
 
-    /// The thread's CPU time: others that want the processor do not count.
     private static func nowNanoseconds() -> UInt64 {
         var now = timespec()
-        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now)
+        clock_gettime(CLOCK_MONOTONIC, &now)
         return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
     }
 
-    /// What a look at the clock takes, which is no part of translating.
-    private static let clockNanoseconds: UInt64 = {
-        var least = UInt64.max
-        for _ in 0..<1000 {
-            let began = nowNanoseconds()
-            least = min(least, nowNanoseconds() - began)
-        }
-        return least
-    }()
+    /// Counts what translating took. Not with a clock of the kernel: a system call before and after every unit costs more than
+    /// many a unit, and slows down what follows.
+    private func measure(since began: UInt64, _ instructionsBefore: Int) {
+        let took = guise_cycles() &- began
+        guard took < Self.interruptedCycles else { return }
+        cycles &+= took
+        instructionsMeasured += instructionsTranslated - instructionsBefore
+    }
 
     /// One line about what translating cost this thread, when statistics are on.
     public var statistics: String {
-        let each = instructionsTranslated == 0 ? 0 : Double(nanoseconds) / Double(instructionsTranslated)
+        let elapsed = (cycles: guise_cycles() &- firstLook.cycles, nanoseconds: Self.nowNanoseconds() &- firstLook.nanoseconds)
+        let each = instructionsMeasured == 0 || elapsed.cycles == 0 ? 0
+            : Double(cycles) * Double(elapsed.nanoseconds) / Double(elapsed.cycles) / Double(instructionsMeasured)
         return "\(unitsTranslated) units, \(instructionsTranslated) guest instructions translated, "
             + "\(Int(each * 10) / 10) ns each; \(regions) regions"
     }
