@@ -11,7 +11,7 @@ RELEASE = -c release --product guise --disable-local-rpath -Xswiftc -static-exec
 	-Xswiftc -use-ld=lld -Xswiftc -Xclang-linker -Xswiftc -static-pie
 BINARY = .build/release/guise
 
-.PHONY: help build run test test-unit test-guests test-chaos test-tsan bench install uninstall clean
+.PHONY: help build run test test-unit test-guests test-chaos test-tsan fuzz bench install uninstall clean
 
 help:
 	@echo "make run [ARCH=riscv64]   set everything up and boot Debian's kernel to a shell; poweroff ends it"
@@ -24,7 +24,7 @@ build:
 	@Scripts/packages.sh build
 	@Scripts/fresh-modules.sh release
 	@echo "==> building (release)" >&2
-	@$(SWIFT) build $(RELEASE) --quiet
+	@$(SWIFT) build $(RELEASE) $$(test -t 1 || echo --quiet)
 
 run: build
 	@Scripts/run.sh $(ARCH)
@@ -41,6 +41,10 @@ test-guests:
 # The suites of the runtime's own threads under ThreadSanitizer.
 test-tsan:
 	@Scripts/test.sh tsan
+
+# The random tests for long: GUISE_FUZZ times the usual rounds (50), from seed GUISE_FUZZ_SEED.
+fuzz:
+	@Scripts/test.sh fuzz
 
 # The suspend/resume chaos test at its full length; test-guests does a short one.
 test-chaos: build

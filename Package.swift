@@ -21,6 +21,7 @@ let package = Package(
     name: "guise",
     products: [
         .executable(name: "guise", targets: ["guise"]),
+        .executable(name: "guise-oci", targets: ["guise-oci"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -31,6 +32,9 @@ let package = Package(
         module("Host", ["CHost"]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
+        .target(name: "CContainerInit"),
+        module("JSON"),
         // core
         module("SavedState", ["Host"]),
         module("GuestMemory", ["Host", "CHost", "SavedState"]),
@@ -49,16 +53,20 @@ let package = Package(
         // techniques
         module("Machines", ["Devices", "Bus", "GuestMemory", "SavedState", "Translator", "TranslatedCPU", "GuestRISCV", "GuestX86", "Host", "CHost", "CZstd", "CZlib"]),
         module("LinuxPrograms", ["TranslatedCPU", "Translator", "GuestRISCV", "GuestX86", "Host", "CHost"]),
+        module("Containers", ["JSON", "Host", "CContainerInit", "CSeccomp"]),
         // app
+        .executableTarget(name: "guise-oci", dependencies: ["Containers"], swiftSettings: swiftSettings),
         .executableTarget(
             name: "guise",
             dependencies: [
-                "Machines", "LinuxPrograms", "TranslatedCPU", "Host",
+                "Machines", "LinuxPrograms", "TranslatedCPU", "Containers", "Host",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings
         ),
         // tests
+        tests("JSONTests", ["JSON"]),
+        tests("ContainersTests", ["Containers", "JSON", "CContainerInit", "Host"]),
         tests("SavedStateTests", ["SavedState"]),
         tests("GuestMemoryTests", ["GuestMemory"]),
         tests("BusTests", ["Bus"]),

@@ -114,6 +114,8 @@ public enum HelperIndex: Int, CaseIterable, Sendable {
     case depositBits
 
     // MARK: vectors
+    /// (linear address, size): a fault unless all of it can be written.
+    case probeWrite
     /// (linear address, bits 3:0 source, 7:4 mask, bit 8 MMX): MASKMOVDQU, MASKMOVQ.
     case maskedStore
     /// (linear address, MaskedMove): VMASKMOVPS and its kin.
@@ -154,6 +156,7 @@ extension X86Front {
             case .decimal: decimalHelper
             case .crc32: crc32Helper
             case .depositBits: depositBitsHelper
+            case .probeWrite: probeWriteHelper
             case .maskedStore: maskedStoreHelper
             case .maskedMove: maskedMoveHelper
             case .gather: gatherHelper

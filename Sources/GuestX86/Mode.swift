@@ -16,7 +16,8 @@
 //     bit  16    CR0.TS for SSE and AVX: they raise #NM
 //     bit  17    FS is a writable data segment of 4 GiB; bit 18 likewise GS; without meaning in 64-bit code
 //     bit  19    a SIMD floating point exception is unmasked in MXCSR
-//     bits 31:20 number of the code segment (base and limit) in the engine's table; 0 is base 0, limit 4 GiB or 64-bit
+//     bit  20    in 64-bit code: linear addresses have 57 bits (CR4.LA57)
+//     bits 31:20 elsewhere the number of the code segment (base and limit) in the engine's table; 0 is base 0, limit 4 GiB or 64-bit
 // A 64-bit Linux program has mode word 64-bit | CPL 3 | protected | flat | SSE | AVX.
 
 /// What a unit was lifted for.
@@ -51,6 +52,7 @@ public struct Mode: Equatable, Sendable {
     public static let wideFS: UInt32 = 1 << 17
     public static let wideGS: UInt32 = 1 << 18
     public static let simdTraps: UInt32 = 1 << 19
+    public static let wideAddresses: UInt32 = 1 << 20
     public static let codeSegmentShift: UInt32 = 20
 
     /// Size of the code.

@@ -13,7 +13,7 @@ public final class X86Front: GuestFront {
     /// What the model has; rows of other features are #UD.
     public let features: X86FeatureSet
     private let table: LiftTable
-    private let decoder: X86Decoder
+    let decoder: X86Decoder
 
     /// Registers worth a host register, by how often compiled code uses them.
     static let pinned = [GPR.rax, GPR.rcx, GPR.rdx, GPR.rdi, GPR.rsi, GPR.rbx, GPR.rsp, GPR.rbp, 8, 9, 12, 13, 10, 14, 11, 15]

@@ -13,6 +13,15 @@ public final class Builder {
     @usableFromInline let known: UnsafeMutablePointer<ValueID>
     @usableFromInline let globalTypes: UnsafeMutablePointer<ValueType>
     private let globalCount: Int
+    /// The last write of each global in this unit; valid where `known` has a value.
+    @usableFromInline let lastSet: UnsafeMutablePointer<Int>
+    /// The last operation that shows registers to others, the last that certainly leaves or may leave the unit other than by
+    /// a fault or a side exit, the last that may do that; -1 for none.
+    @usableFromInline var lastBarrier = -1
+    @usableFromInline var lastExit = -1
+    @usableFromInline var lastAccess = -1
+    /// Guest address of the current instruction.
+    @usableFromInline var currentPC: UInt64 = 0
 
     public init(unit: Unit, globals: [Global]) {
         self.unit = unit
@@ -20,6 +29,8 @@ public final class Builder {
         globalCount = globals.count
         known = .allocate(capacity: max(1, globals.count))
         known.initialize(repeating: .none, count: max(1, globals.count))
+        lastSet = .allocate(capacity: max(1, globals.count))
+        lastSet.initialize(repeating: -1, count: max(1, globals.count))
         globalTypes = .allocate(capacity: max(1, globals.count))
         for (index, global) in globals.enumerated() { (globalTypes + index).initialize(to: global.type) }
     }
@@ -27,16 +38,77 @@ public final class Builder {
     deinit {
         known.deallocate()
         globalTypes.deallocate()
+        lastSet.deallocate()
     }
 
     /// Starts a new unit.
     public func begin(start: UInt64, mode: UInt32, rounding: Rounding) {
         unit.reset(start: start, mode: mode, rounding: rounding)
-        forgetGlobals()
+        unit.isCounted = true
+        unit.isLooping = false
+        unit.loopTarget = .max
+        lastBarrier = -1
+        lastExit = -1
+        lastAccess = -1
+        currentPC = start
+        forgetKnown()
     }
 
-    /// Forgets what registers hold, after something outside the unit may have changed them.
-    public func forgetGlobals() { known.update(repeating: .none, count: globalCount) }
+    /// Forgets what registers hold, after something outside the unit may have changed them. The builder does not know then
+    /// who sees earlier writes: `DeadCode` must look for itself.
+    public func forgetGlobals() {
+        unit.isCounted = false
+        forgetKnown()
+    }
+
+    func forgetKnown() { known.update(repeating: .none, count: globalCount) }
+
+    // MARK: appending
+
+    /// Appends an operation and counts the uses of its operands, for `DeadCode`.
+    @inlinable @inline(__always) @discardableResult
+    func append(_ operation: Instruction) -> ValueID {
+        let uses = unit.storedUses
+        if operation.a != .none { uses[Int(operation.a)] &+= 1 }
+        if operation.b != .none { uses[Int(operation.b)] &+= 1 }
+        if operation.c != .none { uses[Int(operation.c)] &+= 1 }
+        return unit.append(operation)
+    }
+
+    /// Appends an operation that faults or goes on.
+    @inlinable @inline(__always) @discardableResult
+    func appendAccess(_ operation: Instruction) -> ValueID {
+        lastBarrier = unit.storedCount
+        lastAccess = lastBarrier
+        return append(operation)
+    }
+
+    /// Appends an operation that leaves the unit, perhaps for `target`.
+    @inlinable @inline(__always) @discardableResult
+    func appendExit(_ operation: Instruction, target: UInt64 = .max) -> ValueID {
+        lastBarrier = unit.storedCount
+        lastExit = lastBarrier
+        if target <= currentPC { setLooping() }
+        return append(operation)
+    }
+
+    /// Appends an operation that leaves the unit for `target` or goes on.
+    @inlinable @inline(__always) @discardableResult
+    func appendSideExit(_ operation: Instruction, target: UInt64) -> ValueID {
+        lastBarrier = unit.storedCount
+        lastAccess = lastBarrier
+        if target <= currentPC { setLooping(target) }
+        return append(operation)
+    }
+
+    @inline(never) @usableFromInline
+    func setLooping() { unit.isLooping = true }
+
+    @inline(never) @usableFromInline
+    func setLooping(_ target: UInt64) {
+        unit.isLooping = true
+        unit.loopTarget = target
+    }
 
     // MARK: reading back
 
@@ -56,7 +128,7 @@ public final class Builder {
     /// A constant; bits above the type's width are dropped (kept sign-extended for comparison's sake).
     @inlinable @inline(__always)
     public func constant(_ value: Int64, _ type: ValueType = .i64) -> ValueID {
-        unit.append(Instruction(.constant, type, imm: Self.canonical(value, type)))
+        append(Instruction(.constant, type, imm: Self.canonical(value, type)))
     }
 
     /// The current value of a guest register.
@@ -69,17 +141,36 @@ public final class Builder {
 
     @inline(never) @usableFromInline
     func read(_ global: Int) -> ValueID {
-        let read = unit.append(Instruction(.get, globalTypes[global], imm: Int64(global)))
+        let read = append(Instruction(.get, globalTypes[global], imm: Int64(global)))
         known[global] = read
+        lastSet[global] = -1
         return read
     }
 
     /// Writes a guest register.
     @inlinable @inline(__always)
     public func set(_ global: Int, _ value: ValueID) {
-        if known[global] == value { return }
-        unit.append(Instruction(.set, globalTypes[global], a: value, imm: Int64(global)))
+        let old = known[global]
+        if old == value { return }
         known[global] = value
+        let type = globalTypes[global]
+        let index = Int(append(Instruction(.set, type, a: value, imm: Int64(global))))
+        let previous = old == .none ? -1 : lastSet[global]
+        lastSet[global] = index
+        if type == .flags { return setFlags(index, previous) }
+        if previous > lastBarrier { (unit.storedInstructions + previous).pointee.aux = 1 }
+    }
+
+    /// Notes who can see the flags that the last write of them replaced.
+    @usableFromInline
+    func setFlags(_ index: Int, _ previous: Int) {
+        unit.uses[index] = DeadCode.alwaysObserved
+        guard previous > lastExit else { return }
+        if lastAccess > previous {
+            unit.uses[previous] = DeadCode.observer(lastAccess)
+        } else {
+            (unit.instructions + previous).pointee.aux = 1
+        }
     }
 
     // MARK: integer
@@ -96,14 +187,14 @@ public final class Builder {
         let left = unit.instructions + Int(a), right = unit.instructions + Int(b)
         let type = left.pointee.type
         if right.pointee.opcode == .constant {
-            return simplified(opcode, a, right.pointee.imm) ?? unit.append(Instruction(opcode, type, a: a, b: b))
+            return simplified(opcode, a, right.pointee.imm) ?? append(Instruction(opcode, type, a: a, b: b))
         }
         if left.pointee.opcode == .constant {
             let isZero = left.pointee.imm == 0
             switch opcode {
-            case .add, .or, .xor: return isZero ? b : unit.append(Instruction(opcode, type, a: b, b: a))
-            case .and: return isZero ? a : unit.append(Instruction(opcode, type, a: b, b: a))
-            case .multiply: return unit.append(Instruction(opcode, type, a: b, b: a))
+            case .add, .or, .xor: return isZero ? b : append(Instruction(opcode, type, a: b, b: a))
+            case .and: return isZero ? a : append(Instruction(opcode, type, a: b, b: a))
+            case .multiply: return append(Instruction(opcode, type, a: b, b: a))
             case .shiftLeft, .shiftRightUnsigned, .shiftRightSigned: if isZero { return a }
             default: break
             }
@@ -117,7 +208,7 @@ public final class Builder {
             default: break
             }
         }
-        return unit.append(Instruction(opcode, type, a: a, b: b))
+        return append(Instruction(opcode, type, a: a, b: b))
     }
 
     /// As `binary` with a constant on the right, which is appended only where the operation needs it.
@@ -125,8 +216,8 @@ public final class Builder {
         let type = type(of: a)
         let k = Self.canonical(k, type)
         if let value = simplified(opcode, a, k) { return value }
-        let b = unit.append(Instruction(.constant, type, imm: k))
-        return unit.append(Instruction(opcode, type, a: a, b: b))
+        let b = append(Instruction(.constant, type, imm: k))
+        return append(Instruction(opcode, type, a: a, b: b))
     }
 
     /// The result of an operation with a constant on the right, where it is a constant, the left operand or something
@@ -170,7 +261,7 @@ public final class Builder {
         guard high.opcode == .shiftLeft, low.opcode == .shiftRightUnsigned, source(high.a) == source(low.a), high.type == low.type,
               let up = constantValue(high.b), let down = constantValue(low.b),
               up > 0, down > 0, up + down == Int64(high.type.bits) else { return nil }
-        return unit.append(Instruction(.rotateLeft, high.type, a: high.a, b: high.b))
+        return append(Instruction(.rotateLeft, high.type, a: high.a, b: high.b))
     }
 
     /// (x << 32) >> k, k >= 32: the zero and sign extension idioms of guests without an extension instruction.
@@ -194,7 +285,7 @@ public final class Builder {
         if source.opcode == .constant, let folded = Fold.unary(opcode, source.type, source.imm) {
             return constant(folded, source.type)
         }
-        return unit.append(Instruction(opcode, source.type, a: a))
+        return append(Instruction(opcode, source.type, a: a))
     }
 
     /// A wider value with the same signed meaning.
@@ -211,7 +302,7 @@ public final class Builder {
             }
         default: break
         }
-        return unit.append(Instruction(.signExtend, type, a: a))
+        return append(Instruction(.signExtend, type, a: a))
     }
 
     /// A wider value with the same unsigned meaning.
@@ -221,7 +312,7 @@ public final class Builder {
         if source.pointee.opcode == .constant {
             return constant(source.pointee.imm & Self.mask(source.pointee.type), type)
         }
-        return unit.append(Instruction(.zeroExtend, type, a: a))
+        return append(Instruction(.zeroExtend, type, a: a))
     }
 
     /// The low bits of a value.
@@ -234,7 +325,7 @@ public final class Builder {
             if (unit.instructions + Int(source.pointee.a)).pointee.type == type { return source.pointee.a }
         default: break
         }
-        return unit.append(Instruction(.truncate, type, a: a))
+        return append(Instruction(.truncate, type, a: a))
     }
 
     /// True when the value is the sign extension of its own low `from` bits.
@@ -253,198 +344,14 @@ public final class Builder {
         if let left = constantValue(a), let right = constantValue(b) {
             return constant(Fold.holds(condition, type(of: a), left, right) ? 1 : 0, .i1)
         }
-        return unit.append(Instruction(.compare, .i1, aux: condition.rawValue, a: a, b: b))
+        return append(Instruction(.compare, .i1, aux: condition.rawValue, a: a, b: b))
     }
 
     /// One of two values, chosen without a branch.
     public func select(_ condition: ValueID, _ then: ValueID, _ otherwise: ValueID) -> ValueID {
         if let known = constantValue(condition) { return known != 0 ? then : otherwise }
         if then == otherwise { return then }
-        return unit.append(Instruction(.select, type(of: then), a: condition, b: then, c: otherwise))
-    }
-
-    // MARK: partial registers and condition codes
-
-    /// `a` with the bits from `bit` on replaced by `b`.
-    public func deposit(_ a: ValueID, _ b: ValueID, bit: Int = 0) -> ValueID {
-        unit.append(Instruction(.deposit, type(of: a), a: a, b: b, imm: Int64(bit)))
-    }
-
-    /// The flags of an operation on a and b, given the flags before where it needs them.
-    public func flags(_ operation: FlagOperation, _ a: ValueID, _ b: ValueID = .none, before: ValueID = .none) -> ValueID {
-        unit.append(Instruction(.flagsOf, .flags, aux: operation.rawValue, a: a, b: b, c: before))
-    }
-
-    /// 1 where the condition holds, otherwise 0.
-    public func testFlags(_ condition: FlagCondition, _ flags: ValueID) -> ValueID {
-        let source = unit.instructions[Int(flags)]
-        if source.opcode == .setCarry, condition == .carry { return source.a }
-        if source.opcode == .setCarry, condition == .notCarry { return binary(.xor, source.a, constant(1, .i1)) }
-        return unit.append(Instruction(.testFlags, .i1, aux: condition.rawValue, a: flags))
-    }
-
-    /// The status bits of EFLAGS.
-    public func flagsToBits(_ flags: ValueID) -> ValueID { unit.append(Instruction(.flagsToBits, .i64, a: flags)) }
-
-    /// Flags from the status bits of EFLAGS; other bits do not matter.
-    public func bitsToFlags(_ bits: ValueID) -> ValueID { unit.append(Instruction(.bitsToFlags, .flags, a: bits)) }
-
-    /// The flags with CF replaced by an i1.
-    public func setCarry(_ carry: ValueID, before: ValueID) -> ValueID {
-        unit.append(Instruction(.setCarry, .flags, a: carry, b: before))
-    }
-
-    /// addWithCarry, subtractWithBorrow, rotateCarryLeft or rotateCarryRight.
-    public func withCarry(_ opcode: Opcode, _ a: ValueID, _ b: ValueID, _ flags: ValueID) -> ValueID {
-        unit.append(Instruction(opcode, type(of: a), a: a, b: b, c: flags))
-    }
-
-    /// Leaves for guest address `target` when the condition holds.
-    public func exitIf(_ condition: FlagCondition, _ flags: ValueID, target: UInt64) {
-        let source = unit.instructions[Int(flags)]
-        if source.opcode == .setCarry, condition == .carry || condition == .notCarry {
-            return exitIf(condition == .carry ? .notEqual : .equal, source.a, constant(0, .i1), target: target)
-        }
-        unit.append(Instruction(.exitIfFlags, .flags, aux: condition.rawValue, a: flags, imm: Int64(bitPattern: target)))
-    }
-
-    /// Ends the unit with exit code `code` at the current instruction when the condition holds.
-    public func raiseIf(_ condition: Condition, _ a: ValueID, _ b: ValueID, code: UInt8) {
-        unit.append(Instruction(.raiseIf, type(of: a), aux: condition.rawValue, a: a, b: b, imm: Int64(code)))
-    }
-
-    // MARK: vectors
-
-    /// A vector operation; operands as the operation says.
-    public func vector(_ operation: VectorOperation, _ a: ValueID = .none, _ b: ValueID = .none, _ c: ValueID = .none,
-                       immediate: UInt8 = 0) -> ValueID {
-        unit.append(Instruction(.vector, operation.signature.result, aux: immediate, a: a, b: b, c: c,
-                                imm: Int64(operation.rawValue)))
-    }
-
-    /// An i32 or i64 as the low lane of a vector, zeros above.
-    public func vectorFromInteger(_ a: ValueID) -> ValueID { unit.append(Instruction(.vectorFromInteger, .v128, a: a)) }
-
-    /// The low lane of a vector as i32 or i64.
-    public func vectorToInteger(_ a: ValueID, _ type: ValueType) -> ValueID {
-        unit.append(Instruction(.vectorToInteger, type, a: a))
-    }
-
-    // MARK: memory
-
-    /// Loads from base + displacement, extended to `type` as the format says.
-    @inlinable @inline(__always)
-    public func load(_ base: ValueID, _ displacement: Int64 = 0, _ format: MemoryFormat, _ type: ValueType) -> ValueID {
-        unit.append(Instruction(.load, type, aux: format.rawValue, a: base, imm: displacement))
-    }
-
-    /// Stores the low bytes of `value` to base + displacement.
-    @inlinable @inline(__always)
-    public func store(_ base: ValueID, _ displacement: Int64 = 0, _ value: ValueID, _ format: MemoryFormat) {
-        unit.append(Instruction(.store, type(of: value), aux: format.rawValue, a: base, b: value, imm: displacement))
-    }
-
-    /// Loads and remembers address and value for a store-conditional.
-    public func loadReserved(_ address: ValueID, _ format: MemoryFormat) -> ValueID {
-        unit.append(Instruction(.loadReserved, .i64, aux: format.rawValue, a: address))
-    }
-
-    /// Stores if the reservation still holds: 0 where it did, 1 where not.
-    public func storeConditional(_ address: ValueID, _ value: ValueID, _ format: MemoryFormat) -> ValueID {
-        unit.append(Instruction(.storeConditional, .i64, aux: format.rawValue, a: address, b: value))
-    }
-
-    /// Reads, modifies and writes memory in one indivisible step; the value is what was there before.
-    public func atomic(_ operation: AtomicOperation, _ address: ValueID, _ operand: ValueID,
-                       _ format: MemoryFormat) -> ValueID {
-        unit.append(Instruction(.atomic, .i64, aux: format.rawValue, a: address, b: operand,
-                                imm: Int64(operation.rawValue)))
-    }
-
-    /// Replaces memory by `desired` if it holds `expected`, in one indivisible step; the value is what was there before.
-    public func compareExchange(_ address: ValueID, expected: ValueID, desired: ValueID, _ format: MemoryFormat,
-                                _ type: ValueType) -> ValueID {
-        unit.append(Instruction(.compareExchange, type, aux: format.rawValue, a: address, b: expected, c: desired))
-    }
-
-    /// Orders memory accesses around it, as strongly as `kind` says.
-    public func fence(_ kind: FenceKind) { unit.append(Instruction(.fence, .void, aux: kind.rawValue)) }
-
-    // MARK: floating point
-
-    /// A rounded operation with one or two operands of the result's type.
-    public func float(_ opcode: Opcode, _ a: ValueID, _ b: ValueID = .none, rounding: Rounding = .dynamic) -> ValueID {
-        unit.append(Instruction(opcode, type(of: a), aux: rounding.rawValue, a: a, b: b))
-    }
-
-    /// ±(a × b) ± c, rounded once.
-    public func multiplyAdd(_ a: ValueID, _ b: ValueID, _ c: ValueID, negateProduct: Bool, negateAddend: Bool,
-                            rounding: Rounding) -> ValueID {
-        unit.append(Instruction(.floatMultiplyAdd, type(of: a), aux: rounding.rawValue, a: a, b: b, c: c,
-                                imm: (negateProduct ? 1 : 0) | (negateAddend ? 2 : 0)))
-    }
-
-    /// 1 where the floating-point condition holds, otherwise 0; raises the flags that the condition says.
-    public func floatCompare(_ condition: FloatCondition, _ a: ValueID, _ b: ValueID) -> ValueID {
-        unit.append(Instruction(.floatCompare, .i1, aux: condition.rawValue, a: a, b: b))
-    }
-
-    /// A conversion between classes or formats.
-    public func convert(_ opcode: Opcode, _ a: ValueID, to type: ValueType, rounding: Rounding = .dynamic) -> ValueID {
-        unit.append(Instruction(opcode, type, aux: rounding.rawValue, a: a))
-    }
-
-    /// The single-precision value in a boxed register, or the canonical NaN where the box is broken.
-    public func nanUnbox(_ a: ValueID) -> ValueID {
-        let source = unit.instructions[Int(a)]
-        if source.opcode == .nanBox { return source.a }
-        return unit.append(Instruction(.nanUnbox, .f32, a: a))
-    }
-
-    /// The guest's sticky exception flags.
-    public func readFloatFlags() -> ValueID { unit.append(Instruction(.readFloatFlags, .i64)) }
-
-    /// Replaces the guest's sticky exception flags.
-    public func writeFloatFlags(_ flags: ValueID) { unit.append(Instruction(.writeFloatFlags, .void, a: flags)) }
-
-    // MARK: control
-
-    /// Marks the start of the guest instruction at `pc`.
-    @inlinable @inline(__always)
-    public func instruction(_ pc: UInt64) {
-        unit.append(Instruction(.instruction, .void, imm: Int64(bitPattern: pc)))
-        unit.guestInstructionCount &+= 1
-    }
-
-    /// Leaves for guest address `target` when the condition holds.
-    @inlinable
-    public func exitIf(_ condition: Condition, _ a: ValueID, _ b: ValueID, target: UInt64) {
-        unit.append(Instruction(.exitIf, type(of: a), aux: condition.rawValue, a: a, b: b,
-                                imm: Int64(bitPattern: target)))
-    }
-
-    /// Ends the unit with a jump. For `.call`, `returnAddress` is where the callee will return to.
-    public func jump(_ target: UInt64, kind: JumpKind = .jump, returnAddress: UInt64 = 0) {
-        let link = kind == .call ? constant(Int64(bitPattern: returnAddress)) : .none
-        unit.append(Instruction(.jump, .void, aux: kind.rawValue, c: link, imm: Int64(bitPattern: target)))
-    }
-
-    /// Ends the unit with a jump to a computed address.
-    public func jumpIndirect(_ target: ValueID, kind: JumpKind, returnAddress: UInt64 = 0) {
-        let link = kind == .call ? constant(Int64(bitPattern: returnAddress)) : .none
-        unit.append(Instruction(.jumpIndirect, .void, aux: kind.rawValue, a: target, c: link))
-    }
-
-    /// Ends the unit with exit code `code`, reporting guest address `pc`.
-    public func raise(_ code: UInt8, pc: UInt64) {
-        unit.append(Instruction(.raise, .void, aux: code, imm: Int64(bitPattern: pc)))
-    }
-
-    /// Calls a helper of the front's table. Register contents are unknown afterwards.
-    public func call(_ helper: Int, _ a: ValueID = .none, _ b: ValueID = .none, _ c: ValueID = .none) -> ValueID {
-        let result = unit.append(Instruction(.call, .i64, a: a, b: b, c: c, imm: Int64(helper)))
-        forgetGlobals()
-        return result
+        return append(Instruction(.select, type(of: then), a: condition, b: then, c: otherwise))
     }
 
     static func mask(_ type: ValueType) -> Int64 { type.bits >= 64 ? -1 : (1 << Int64(type.bits)) - 1 }

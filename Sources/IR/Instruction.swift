@@ -61,7 +61,7 @@ extension Opcode {
     /// True for operations kept even when their result is unused (floating point leaves exception flags behind).
     @inlinable public var hasEffect: Bool {
         switch self {
-        case .set, .fence, .instruction, .writeFloatFlags,
+        case .set, .fence, .instruction, .block, .writeFloatFlags,
              .floatAdd, .floatSubtract, .floatMultiply, .floatDivide, .floatSquareRoot, .floatMultiplyAdd,
              .floatMinimum, .floatMaximum, .floatCompare, .floatToSigned, .floatToUnsigned,
              .signedToFloat, .unsignedToFloat, .floatToFloat, .vector: true

@@ -119,6 +119,9 @@ public enum Opcode: UInt8, CaseIterable, Sendable {
     // MARK: control
     /// imm = guest pc. Marks the first operation of a guest instruction.
     case instruction
+    /// imm = guest address. A place where exits of the same unit to that address lead; no value is used across it. Every
+    /// block but the last ends with a terminator.
+    case block
     /// aux = Condition, a, b integers of one type: when it holds, leave the unit for guest address imm.
     case exitIf
     /// Ends the unit: continue at guest address imm. aux = JumpKind.

@@ -1,5 +1,6 @@
-// A translation unit: one entry, a straight run of operations with side exits, one terminator. Reused from unit to unit,
-// so that translating allocates nothing.
+// A translation unit: one entry, a straight run of operations with side exits, one terminator. A region has several such
+// runs, each behind a `block`, and is still entered at its start only. Reused from unit to unit, so that translating
+// allocates nothing.
 
 /// The operations of one unit, plus what executors need to know about each value.
 public final class Unit {
@@ -17,17 +18,45 @@ public final class Unit {
     /// Guest instructions lifted.
     public var guestInstructionCount = 0
 
-    /// Whether the unit has a jump backward or an indirect one, so that it can be part of a loop; filled by `DeadCode`.
+    /// Whether the unit has a jump backward or an indirect one, so that it can be part of a loop; filled by the
+    /// builder or `DeadCode`.
     public var isLooping = false
+
+    /// Where the last jump backward found by `DeadCode` leads, which is not a call; all ones when there is none.
+    public var loopTarget = UInt64.max
+
+    /// A `block` of a region.
+    public struct Block: BitwiseCopyable {
+        /// Guest address, and position of the operation.
+        public var address: UInt64, index: Int
+    }
+    /// The blocks of a region in program order; empty for a straight run.
+    public private(set) var blocks: [Block] = []
+
+    /// Starts a block.
+    public func appendBlock(_ address: UInt64) {
+        blocks.append(Block(address: address, index: count))
+        append(Instruction(.block, .void, imm: Int64(bitPattern: address)))
+    }
+
+    /// Number of the block of a region that starts at a guest address; -1 when there is none.
+    @inline(__always)
+    public func block(at address: UInt64) -> Int {
+        blocks.isEmpty ? -1 : blocks.firstIndex { $0.address == address } ?? -1
+    }
 
     /// The operations; valid up to `count`.
     @inlinable public var instructions: UnsafeMutablePointer<Instruction> { storedInstructions }
     /// How often each value is used by a later operation; filled by `DeadCode`.
-    public private(set) var uses: UnsafeMutablePointer<UInt16>
+    @inlinable public var uses: UnsafeMutablePointer<UInt16> { storedUses }
     @inlinable public var count: Int { storedCount }
     @inlinable public var capacity: Int { storedCapacity }
 
+    /// The builder has counted the uses, and marked in their `aux` the writes of registers that nobody can see.
+    var isCounted = false
+
     // What fronts append to without a call.
+    @usableFromInline var storedUses: UnsafeMutablePointer<UInt16>
     @usableFromInline var storedInstructions: UnsafeMutablePointer<Instruction>
     @usableFromInline var storedCount = 0
     @usableFromInline var storedCapacity: Int
@@ -35,7 +64,7 @@ public final class Unit {
     public init(capacity: Int = 1024) {
         storedCapacity = capacity
         storedInstructions = .allocate(capacity: capacity)
-        uses = .allocate(capacity: capacity)
+        storedUses = .allocate(capacity: capacity)
     }
 
     /// A copy with no room to grow, for keeping.
@@ -49,6 +78,8 @@ public final class Unit {
         instructions.update(from: other.instructions, count: other.count)
         uses.update(from: other.uses, count: other.count)
         storedCount = other.count
+        loopTarget = other.loopTarget
+        blocks = other.blocks
     }
 
     deinit {
@@ -65,6 +96,8 @@ public final class Unit {
         byteLength = 0
         guestInstructionCount = 0
         storedCount = 0
+        isCounted = false
+        if !blocks.isEmpty { blocks.removeAll(keepingCapacity: true) }
     }
 
     /// True for operations that either fault or go on.
@@ -79,6 +112,7 @@ public final class Unit {
         let index = storedCount
         if index == storedCapacity { grow() }
         (storedInstructions + index).initialize(to: instruction)
+        (storedUses + index).initialize(to: 0)
         storedCount = index &+ 1
         return ValueID(truncatingIfNeeded: index)
     }
@@ -87,12 +121,13 @@ public final class Unit {
     func grow() {
         let larger = capacity * 2
         let newInstructions = UnsafeMutablePointer<Instruction>.allocate(capacity: larger)
-        newInstructions.update(from: instructions, count: count)
         let newUses = UnsafeMutablePointer<UInt16>.allocate(capacity: larger)
+        newInstructions.update(from: instructions, count: count)
+        newUses.update(from: uses, count: count)
         instructions.deallocate()
         uses.deallocate()
         storedInstructions = newInstructions
-        uses = newUses
+        storedUses = newUses
         storedCapacity = larger
     }
 }

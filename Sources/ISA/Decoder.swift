@@ -31,6 +31,9 @@ public struct DecodeLevel: Sendable {
         word &>> shift & mask | UInt32(truncatingIfNeeded: (UInt64(word) << 32) &>> UInt64(shift2)) & mask2
     }
 
+    /// The bits of a word that it looks at.
+    var wordMask: UInt32 { (0..<32).reduce(0) { $0 | (index(1 << UInt32($1)) != 0 ? 1 << UInt32($1) : 0) } }
+
     /// How many values the index has.
     var width: Int { Int(mask | mask2) + 1 }
 }
@@ -85,8 +88,9 @@ struct DecodeTree: @unchecked Sendable {
     /// Rows in a leaf before another level is worth its table.
     static let leafRows = 3
     /// A node is a table's index in `nodes` and, in the low bits, its level; or the complement of an index in
-    /// `candidates`.
+    /// `candidates`; or a row, above `directBase`, of which the way to the node has seen all that it fixes.
     @usableFromInline static let levelBits: Int32 = 3
+    @usableFromInline static let directBase = Int32.min
 
     @usableFromInline private(set) var levels: GrowingBuffer<DecodeLevel>
     @usableFromInline private(set) var nodes: GrowingBuffer<Int32>
@@ -105,7 +109,7 @@ struct DecodeTree: @unchecked Sendable {
         candidates.append(Candidate(mask: 0, match: 0, row: noRow))
         withUnsafeTemporaryAllocation(of: UInt16.self, capacity: range.count) { indices in
             for (position, row) in range.enumerated() { indices[position] = UInt16(row) }
-            root = build(rows, UnsafeBufferPointer(indices), unused: (1 << source.count) - 1)
+            root = build(rows, UnsafeBufferPointer(indices), unused: (1 << source.count) - 1, seen: 0)
         }
     }
 
@@ -123,15 +127,20 @@ struct DecodeTree: @unchecked Sendable {
             let level = levels.elements[Int(node & (1 << DecodeTree.levelBits - 1))]
             node = nodes.elements[Int(node >> DecodeTree.levelBits) + Int(level.index(word))]
         }
+        if node < DecodeTree.directBase / 2 { return Int(node &- DecodeTree.directBase) }
         var candidate = candidates.elements + Int(~node)
         while word & candidate.pointee.mask != candidate.pointee.match { candidate += 1 }
         return Int(candidate.pointee.row)
     }
 
-    /// - Parameter unused: a bit per level not looked at yet.
+    /// - Parameters:
+    ///   - unused: a bit per level not looked at yet.
+    ///   - seen: the bits of the word that have been looked at.
     private mutating func build(_ rows: UnsafeBufferPointer<Row>, _ indices: UnsafeBufferPointer<UInt16>,
-                                unused: Int) -> Int32 {
+                                unused: Int, seen: UInt32) -> Int32 {
         if indices.isEmpty { return ~0 }
+        let first = rows[Int(indices[0])]
+        if first.mask & ~seen == 0, !first.isReserved { return Self.directBase + Int32(indices[0]) }
         guard indices.count > Self.leafRows, unused != 0 else { return leaf(rows, indices) }
         // The first level whose bits all these rows fix; failing that, the first one left.
         var fixed: UInt32 = .max
@@ -167,7 +176,7 @@ struct DecodeTree: @unchecked Sendable {
                     let to = Int(starts[child])
                     if to > from {
                         let node = build(rows, UnsafeBufferPointer(rebasing: sorted[from..<to]),
-                                         unused: unused & ~(1 << choice))
+                                         unused: unused & ~(1 << choice), seen: seen | level.wordMask)
                         nodes.elements[table + child] = node
                     }
                     from = to

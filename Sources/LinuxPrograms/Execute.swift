@@ -26,7 +26,7 @@ struct Continuation {
     var entry: [UInt8] {
         let numbers = [UInt64(file), blocked, ignored, personality] + addressLimits
         var text = Array("\(Continuation.name)=\(numbers.map(String.init).joined(separator: ","))".utf8)
-        for field in [options.root, options.engine, options.log] {
+        for field in [options.root, options.engine, options.log, options.cpu] {
             text.append(0x1f)
             text += field.utf8
         }
@@ -40,11 +40,11 @@ struct Continuation {
     init?(entry: [UInt8]) {
         let prefix = Array((Continuation.name + "=").utf8)
         guard entry.starts(with: prefix) else { return nil }
-        let fields = entry.dropFirst(prefix.count).split(separator: 0x1f, maxSplits: 5, omittingEmptySubsequences: false)
-        guard fields.count == 6 else { return nil }
+        let fields = entry.dropFirst(prefix.count).split(separator: 0x1f, maxSplits: 6, omittingEmptySubsequences: false)
+        guard fields.count == 7 else { return nil }
         let text = { (i: Int) in String(decoding: fields[i], as: UTF8.self) }
         let numbers = text(0).split(separator: ",").compactMap { UInt64($0) }
-        guard numbers.count == 8, let split = Int(text(4)), split >= 0, split <= fields[5].count else { return nil }
+        guard numbers.count == 8, let split = Int(text(5)), split >= 0, split <= fields[6].count else { return nil }
         file = Int32(truncatingIfNeeded: numbers[0])
         blocked = numbers[1]
         ignored = numbers[2]
@@ -54,8 +54,9 @@ struct Continuation {
         options.root = text(1)
         options.engine = text(2)
         options.log = text(3)
-        path = Array(fields[5].prefix(split))
-        executable = Array(fields[5].dropFirst(split))
+        options.cpu = text(4)
+        path = Array(fields[6].prefix(split))
+        executable = Array(fields[6].dropFirst(split))
     }
 
     init(file: Int32, path: [UInt8], executable: [UInt8], options: ProgramOptions) {

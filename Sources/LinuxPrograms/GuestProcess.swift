@@ -12,6 +12,8 @@ public struct ProgramOptions {
     public var engine: String = "auto"
     /// Log categories and file as given to `--log`.
     public var log: String = ""
+    /// Processor model of x86 programs, as `--cpu` takes it; empty: `max`. Of no meaning for others.
+    public var cpu: String = ""
 
     public init() {}
 }

@@ -3,12 +3,25 @@
 
 import CHost
 import Glibc
+import GuestX86
 import TranslatedCPU
 
 /// Engines by the name given to `--engine`.
 public enum EngineChoice {
     /// Names that `--engine` takes for programs.
     public static let names = EngineKind.allCases.map(\.rawValue)
+}
+
+/// Processor models by the name given to `--cpu`.
+public enum ProcessorChoice {
+    /// Names of the models, which `,+feature` and `,-feature` may follow.
+    public static let names = CPUModel.names
+
+    /// What is wrong with a choice; nil for those that exist.
+    public static func mistake(in specification: String) -> String? {
+        do { _ = try CPUModel(specification) } catch { return "\(error)" }
+        return nil
+    }
 }
 
 extension ProgramOptions {

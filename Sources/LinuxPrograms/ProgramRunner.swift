@@ -134,6 +134,13 @@ public enum ProgramRunner {
         else { throw ProgramStartError(status: ProgramStatus.cannotExecute, description: "\(name): \(explain(ENOEXEC))") }
         let process: GuestProcess, cpu: UserCPU
         do {
+            try X86Processor.choose(c.options.cpu)
+        } catch { throw fail(error, ProgramStatus.guiseFailed) }
+        guard !abi.needsLongMode || X86Processor.hasLongMode else {
+            throw ProgramStartError(status: ProgramStatus.cannotExecute,
+                                    description: "\(name): a 64-bit program, and --cpu \(c.options.cpu) is a 32-bit processor")
+        }
+        do {
             process = try GuestProcess(abi: abi, options: c.options)
             cpu = try process.engine.makeCPU()
         } catch { throw fail(error, ProgramStatus.guiseFailed) }

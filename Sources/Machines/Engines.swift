@@ -82,6 +82,7 @@ final class TranslatedX86CPU: X86CPU, @unchecked Sendable {
 
     var hartID: Int { cpu.hartID }
     func run() -> VCPUExit { cpu.run().vcpuExit }
+    func finish() { cpu.finish() }
     func kick() { cpu.kick() }
     func enter(_ start: VCPUStart) {
         switch start {
@@ -117,6 +118,7 @@ final class TranslatedHart: RISCVCPU {
     var hartID: Int { cpu.hartID }
 
     func run() -> VCPUExit { cpu.run().vcpuExit }
+    func finish() { cpu.finish() }
 
     func kick() { cpu.kick() }
 

@@ -2,6 +2,7 @@
 //   memory-registers   keep every guest register in memory
 //   single-step        one guest instruction per unit
 //   code-cache=SIZE    size of the code cache, with suffix K, M or G (a tiny one evicts all the time)
+//   loop-count=N       loops become regions when entered N times; 0 for never
 //   statistics         say at the end of each vCPU or guest thread what translating cost
 //   dump-code=FILE     write the generated code to FILE and an index to FILE.units at the end of each of them
 // They change no guest-visible behaviour. See docs/debugging.md.
@@ -13,7 +14,7 @@ import Translator
 public struct DebugOptionError: Error, CustomStringConvertible {
     let word: String
     public var description: String {
-        "GUISE_DEBUG: '\(word)' is not one of memory-registers, single-step, code-cache=SIZE, statistics, dump-code=FILE"
+        "GUISE_DEBUG: '\(word)' is not one of memory-registers, single-step, code-cache=SIZE, loop-count=N, statistics, dump-code=FILE"
     }
 }
 
@@ -28,6 +29,9 @@ extension EngineOptions {
             case "single-step": options.singleStep = true
             case "statistics": options.statistics = true
             case _ where word.hasPrefix("dump-code="): options.codeDump = String(word.dropFirst("dump-code=".count))
+            case _ where word.hasPrefix("loop-count="):
+                guard let count = UInt32(word.dropFirst("loop-count=".count)) else { throw DebugOptionError(word: String(word)) }
+                options.loopCount = count
             case _ where word.hasPrefix("code-cache="):
                 guard let size = Self.size(word.dropFirst("code-cache=".count)), size >= 1 << 19, size <= 1 << 30 else {
                     throw DebugOptionError(word: String(word))
@@ -59,6 +63,8 @@ extension EngineOptions {
         translation.cacheSize = cacheSize
         translation.logBlocks = logBlock != nil
         translation.statistics = statistics
+        if let loopCount { translation.loopCount = loopCount }
+        if singleStep { translation.loopCount = 0 }
         return translation
     }
 }

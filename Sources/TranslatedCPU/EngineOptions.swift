@@ -19,6 +19,8 @@ public struct EngineOptions: Sendable {
     public var singleStep = false
     /// Report the cost of translating on standard error.
     public var statistics = false
+    /// How often a loop is entered before it becomes a region; 0 for never, nil for the translator's own choice.
+    public var loopCount: UInt32?
     /// Where the generated code is written when a vCPU or guest thread ends.
     public var codeDump: String?
     /// Size of the code cache in bytes.

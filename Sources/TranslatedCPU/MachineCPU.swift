@@ -267,6 +267,11 @@ public class MachineCPU: Savable, @unchecked Sendable {
                 link = context.run(unit, seen: seen)
             }
             let kind = ExitKind(rawValue: state.load(fromByteOffset: StateLayout.exitKind, as: UInt32.self)) ?? .lookup
+            if kind == .hot {
+                isTransfer = false
+                makeRegion(mode)
+                continue
+            }
             isTransfer = context.wasLeftByHelper || kind.exceptionVector != nil || kind == .memoryFault || kind == .systemCall
                 || kind == .frontException
             if let exit = handle(kind) { return exit }
@@ -395,6 +400,25 @@ public class MachineCPU: Savable, @unchecked Sendable {
         }
         if unit != .noUnit && limit > 1 { context.connect(link, to: unit, identity: first, seen: seen) }
         return unit
+    }
+
+    /// A loop has been entered often: makes it a region. Its page is the one of the unit that counted.
+    private func makeRegion(_ mode: UInt32) {
+        let start = exitAddress, seen = context.epoch
+        let identity = state.load(fromByteOffset: MachineTLB.fetchSlot(start), as: UInt32.self)
+        guard context.wantsRegion(start: start, context: identity, countedAt: pc), mode == self.mode, identity != 0 else {
+            return
+        }
+        let page = engine.codePages[Int(identity)]
+        guard page.virtualPage == start >> 12, page.view == view(mode), isRAM(page.physicalPage),
+              let base = codeBytes(page.physicalPage, for: start) else { return }
+        protect(page.physicalPage)
+        let offset = Int(start & 0xFFF)
+        let made = context.region(start: start, mode: mode, context: identity, page: page.physicalPage >> 12,
+                                  code: GuestCode(bytes: base + offset, available: 4096 - offset), seen: seen)
+        guard made != .noUnit, context.arrive(seen: seen) else { return }
+        do throws(TranslationFailure) { try verify(made, page.physicalPage, base + offset) } catch {}
+        context.depart()
     }
 
     /// A unit whose bytes were written while it was translated is dropped again.

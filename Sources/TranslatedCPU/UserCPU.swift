@@ -219,6 +219,26 @@ public final class UserCPU {
         return unit
     }
 
+    /// A loop has been entered often: makes it a region.
+    private func makeRegion() {
+        let state = registers, start = state.load(fromByteOffset: StateLayout.exitAddress, as: UInt64.self)
+        guard context.wantsRegion(start: start, context: 0, countedAt: pc) else { return }
+        let generation = engine.written.generation, seen = context.epoch
+        let mode = state.load(fromByteOffset: StateLayout.mode, as: UInt32.self)
+        let available = min(engine.executableBytes(start), 0x1000 - Int(start & 0xFFF))
+        guard available > 0, !watchesWrites || !mustCheck(engine.written.prepare(start)) else { return }
+        withUnsafeTemporaryAllocation(byteCount: available, alignment: 16) { buffer in
+            guard let bytes = buffer.baseAddress else { return }
+            let missing = guise_copy_in(bytes, UnsafeRawPointer(bitPattern: UInt(start)), UInt(available))
+            guard missing == 0 else { return }
+            let made = context.region(start: start, mode: mode, context: 0, page: start >> 12,
+                                      code: GuestCode(bytes: bytes, available: available), seen: seen)
+            if made != .noUnit, watchesWrites, engine.written.generation != generation {
+                engine.runtime.invalidate(start: start, length: UInt64(available))
+            }
+        }
+    }
+
     /// The interpreter's stores do not show which unit they are in, so its units always end with the first one.
     private func mustCheck(_ page: WrittenCode.Preparation) -> Bool {
         page == .checked || page == .protected && engine.options.engine == .interpret
@@ -236,9 +256,13 @@ public final class UserCPU {
         case .instructionFence:
             engine.instructionFence()
             return nil
+        case .hot:
+            makeRegion()
+            return nil
         case .codeChanged:
             engine.runtime.invalidate(start: pc, length: 1)
             return nil
+        case .alone: return again()
         case .systemCall: return .systemCall
         case .breakpoint: return .breakpoint
         case .memoryFault:

@@ -39,6 +39,8 @@ public final class X86MachineCPU: MachineCPU, InterruptTarget, @unchecked Sendab
     /// What A20 is to become: 0 as it is, 1 open, 2 masked. Atomic.
     private let a20Request: UnsafeMutablePointer<UInt32>
     private var thread: pthread_t?
+    /// The address an instruction was refused because it is not canonical.
+    private var refusedAddress: UInt64?
 
     /// - Throws: `HostError` when memory cannot be had.
     public init(engine: MachineEngine, hartID: Int, services: X86MachineServices) throws {
@@ -181,6 +183,7 @@ public final class X86MachineCPU: MachineCPU, InterruptTarget, @unchecked Sendab
     override func handle(_ kind: ExitKind) -> MachineExit? {
         switch kind {
         case .lookup, .link, .codeChanged: break
+        case .alone: state.storeBytes(of: 1, toByteOffset: StateLayout.stepRequest, as: UInt32.self)
         case .misaligned:
             // AMD's misaligned vector accesses raise #GP; what CR0.AM forbids is another exception.
             let isChecked = exitAccess & 4 == 0
@@ -193,9 +196,46 @@ public final class X86MachineCPU: MachineCPU, InterruptTarget, @unchecked Sendab
             let errorCode = UInt32(truncatingIfNeeded: exitAddress)
             // Exceptions that units raise themselves leave the word alone and mean 0.
             state.storeBytes(of: 0, toByteOffset: StateLayout.exitAddress, as: UInt64.self)
-            fault(X86Fault(vector: UInt8(vector), errorCode: errorCode, address: x86.cr2))
+            fault(refined(X86Fault(vector: UInt8(vector), errorCode: errorCode, address: x86.cr2)))
         }
+        refusedAddress = nil
         return x86.activity == .running ? nil : takeEvents()
+    }
+
+    /// A fault of a data access with what only the instruction tells about it.
+    private func refined(_ fault: X86Fault) -> X86Fault {
+        var fault = fault
+        let isRead = fault.vector == ExceptionVector.pageFault
+            && fault.errorCode & (PageFaultError.write | PageFaultError.fetch) == 0
+        guard isRead || fault.vector == ExceptionVector.generalProtection && refusedAddress != nil,
+              let front = engine.runtime.front as? X86Front else { return fault }
+        let access = withInstructionBytes { bytes, count in
+            front.faultingAccess(bytes, available: count, address: refusedAddress ?? fault.address, x86)
+        }
+        if isRead {
+            if access.isReadModifyWrite { fault.errorCode |= PageFaultError.write }
+        } else if access.isStack {
+            fault.vector = ExceptionVector.stack
+        }
+        return fault
+    }
+
+    /// The bytes at pc, as many of 15 as there are in pages that can be fetched from.
+    private func withInstructionBytes<Result>(_ body: (UnsafePointer<UInt8>, Int) -> Result) -> Result {
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 16) { buffer in
+            var count = 0
+            while count < 15 {
+                let address = wrapped(pc &+ UInt64(count))
+                guard !x86.is64BitCode || x86.isCanonical(address),
+                      let page = try? x86.translate(address, .execute, x86.cpl == 3 ? .user : .supervisor),
+                      let bytes = codeBytes(page.physical.value & ~0xFFF, for: address) else { break }
+                let offset = Int(address & 0xFFF), length = min(15 - count, 4096 - offset)
+                for index in 0..<length { buffer[count + index] = bytes.load(fromByteOffset: offset + index, as: UInt8.self) }
+                count += length
+            }
+            // SAFETY: the allocation is never empty.
+            return body(UnsafePointer(buffer.baseAddress!), count)
+        }
     }
 
     private func fault(_ fault: X86Fault) {
@@ -247,7 +287,10 @@ public final class X86MachineCPU: MachineCPU, InterruptTarget, @unchecked Sendab
 
     override func translateData(_ address: UInt64, isWrite: Bool) -> DataMapping? {
         do throws(X86Fault) {
-            guard !x86.is64BitCode || x86.isCanonical(address) else { throw .generalProtection }
+            guard !x86.is64BitCode || x86.isCanonical(address) else {
+                refusedAddress = address
+                throw .generalProtection
+            }
             let page = try x86.translate(address, isWrite ? .write : .read, x86.dataPrivilege)
             let isWatched = x86.hasDataBreakpoint(inPageOf: address)
             return DataMapping(physical: page.physical.value, readable: page.readable && !isWatched,

@@ -21,6 +21,7 @@ struct Guise: ParsableCommand {
             BootCommand.self,
             SuspendCommand.self,
             ResumeCommand.self,
+            OCICommand.self,
             CompletionCommand.self,
         ]
     )

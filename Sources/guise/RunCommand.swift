@@ -4,7 +4,7 @@ import ArgumentParser
 import Glibc
 import LinuxPrograms
 
-/// `guise run [--root DIR] [--env K=V] [--engine E] [--log LIST[,file=F]] PROGRAM [ARGS…]`.
+/// `guise run [--root DIR] [--env K=V] [--engine E] [--cpu MODEL] [--log LIST[,file=F]] PROGRAM [ARGS…]`.
 struct RunCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run",
@@ -25,6 +25,10 @@ struct RunCommand: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("Engine: \(EngineChoice.names.joined(separator: ", ")).", valueName: "engine"), completion: .list(EngineChoice.names))
     var engine = "auto"
 
+    @Option(name: .long, help: ArgumentHelp("Processor model of x86 programs, with ',+feature' and ',-feature' (default: max).",
+                                            valueName: "model"), completion: .list(ProcessorChoice.names))
+    var cpu: String?
+
     @Option(name: .long, help: ArgumentHelp("Log \(LogCategory.names.joined(separator: ", ")), to standard error or ,file=F.", valueName: "list"))
     var log: String?
 
@@ -35,6 +39,7 @@ struct RunCommand: ParsableCommand {
         guard EngineChoice.names.contains(engine) else {
             throw ValidationError("No engine '\(engine)' for programs; there is \(EngineChoice.names.joined(separator: ", "))")
         }
+        if let cpu, let mistake = ProcessorChoice.mistake(in: cpu) { throw ValidationError(mistake) }
         if let log, let wrong = LogCategory.unknown(in: log) {
             throw ValidationError("Nothing called '\(wrong)' to log; there is \(LogCategory.names.joined(separator: ", ")), and file=F")
         }
@@ -50,6 +55,7 @@ struct RunCommand: ParsableCommand {
         var options = ProgramOptions()
         options.root = root ?? ""
         options.engine = engine
+        options.cpu = cpu ?? ""
         options.log = LogCategory.absolute(log ?? "")
         do {
             try ProgramRunner.run(

@@ -18,9 +18,9 @@ guests = {
     "i386": ("i686-linux-gnu-gcc", "qemu-i386-static", "i686"),
 }
 # The same as --arch names them, and QEMU's machines.
-architectures = {"riscv64": "riscv64", "amd64": "x86_64", "i386": "i386"}
+architectures = {"riscv64": "riscv64", "amd64": "x86_64", "i386": "i386", "amd64-generic": "x86_64", "i386-686": "i386"}
 qemuMachines = {"riscv64": ["qemu-system-riscv64", "-M", "virt"], "amd64": ["qemu-system-x86_64", "-M", "pc", "-cpu", "max"],
-                "i386": ["qemu-system-i386", "-M", "pc"]}
+                "i386": ["qemu-system-i386", "-M", "pc"], "amd64-generic": ["qemu-system-x86_64", "-M", "pc", "-cpu", "max"]}
 cases = []
 
 
@@ -164,7 +164,8 @@ class Context:
         self.engine = ["--engine", arguments.engine] if arguments.engine else []
         self.patience, self.work, self.consoles, self.executes = arguments.patience, work, [], case.executes
         self.guest = case.guest
-        self.compiler, self.emulator, self.machine = guests[case.guest]
+        # A flavour of a kernel comes behind a dash.
+        self.compiler, self.emulator, self.machine = guests[case.guest.split("-")[0]]
 
     def close(self):
         for console in self.consoles:
@@ -229,11 +230,20 @@ class Context:
             os.rename(f"{target}.part", target)
         return target
 
+    def bare(self, source, *flags):
+        """Assembles a kernel of one file for 32-bit x86."""
+        gcc, target = self.need("gcc"), self.work / "-".join([pathlib.Path(source).stem, *(f.strip("-") for f in flags)])
+        self.run([gcc, "-m32", *flags, "-c", "-o", f"{target}.o", source]).expect()
+        # Unaligned: nothing below the first byte of the code may be loaded.
+        self.run([self.need("ld"), "-m", "elf_i386", "-n", "-Ttext", "0x100000", "--section-start=.note.Xen=0x110000", "-e", "start",
+                  "-z", "noexecstack", "--no-warn-rwx-segments", "-o", target, f"{target}.o"]).expect()
+        return target
+
     # Machines
 
-    def script(self, name, product, *words):
+    def script(self, name, product, *words, guest=None):
         """Runs a script of Scripts/guests unless its product is already there; its last line is its answer."""
-        done = subprocess.run([repository / "Scripts/guests" / name, self.guest, *words], capture_output=True, text=True)
+        done = subprocess.run([repository / "Scripts/guests" / name, guest or self.guest, *words], capture_output=True, text=True)
         if done.returncode != 0:
             if product is not None and product.exists():
                 return ""
@@ -257,10 +267,10 @@ class Context:
         self.script("make-initrd.sh", None, out, extra, *modules)
         return out
 
-    def boot(self, kernel=None, initrd=None, append=None, memory="512", cpus=1, disk=None, firmware=None, name=None, engine=None):
+    def boot(self, kernel=None, initrd=None, append=None, memory="512", cpus=1, disk=None, firmware=None, name=None, engine=None, options=()):
         """Boots a machine; returns its console."""
         if self.qemu:
-            if name or engine:
+            if name or engine or options:
                 raise Skip("QEMU has not these options")
             tool, *machine = qemuMachines[self.guest]
             command = [self.need(tool), *machine, "-m", memory, "-smp", cpus, "-nographic", "-no-reboot"]
@@ -269,7 +279,7 @@ class Context:
             if disk:
                 command += ["-drive", f"file={disk},format=raw,if=none,id=d", "-device", "virtio-blk-device,drive=d" if self.guest == arch else "virtio-blk-pci,drive=d"]
             return self.console(command)
-        command = [self.guise, "boot", "--arch", architectures[self.guest], *(["--engine", engine] if engine else self.engine), "--memory", f"{memory}M", "--cpus", cpus]
+        command = [self.guise, "boot", "--arch", architectures[self.guest], *(["--engine", engine] if engine else self.engine), "--memory", f"{memory}M", "--cpus", cpus, *options]
         for option, value in (("--firmware", firmware), ("--kernel", kernel), ("--initrd", initrd), ("--append", append), ("--disk", disk), ("--name", name)):
             command += [option, value] if value else []
         return self.console(command)

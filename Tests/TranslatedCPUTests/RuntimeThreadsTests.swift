@@ -126,7 +126,7 @@ import Translator
         // More code than the cache holds, so that it is emptied again and again.
         let program = try Program(count: 1 << 14, seed: 1)
         engine.executableBytes = { $0 >= program.start ? max(0, Int(program.start) + program.bytes - Int($0)) : 0 }
-        let rounds = kind == .translate ? 600 : 60
+        let rounds = Fuzz.rounds(kind == .translate ? 120 : 15)
         let pages = UInt64(program.bytes / 4096)
         for generation in UInt64(1)...3 {
             let failures = try run(engine, program, threads: 4, rounds: rounds, seed: generation) { turn in

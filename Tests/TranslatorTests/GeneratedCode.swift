@@ -81,9 +81,10 @@ final class GeneratedCode {
         let length = generator.asm.at - start
         let tableStart = (position + length + 3) & ~3
         generator.copySideTable(to: cache.writable + tableStart)
-        (cache.units + 0).initialize(to: UnitRecord(
-            start: unit.start, contentHash: 0, context: 0, mode: 0, codeOffset: UInt32(position),
-            codeLength: UInt32(length), sideTableCount: UInt16(generator.sideTable.count), guestByteLength: 0))
+        var record = UnitRecord(unit: unit, contentHash: 0, context: 0, codeOffset: UInt32(position))
+        record.codeLength = UInt32(length)
+        record.sideTableCount = UInt16(generator.sideTable.count)
+        (cache.units + 0).initialize(to: record)
         cache.setUnitCount(1, ofChunk: 0)
         return (start, end - start)
     }

@@ -146,6 +146,7 @@ extension Lifter {
         let address = value(address(size: size, write: isStore))
         let request = MaskedMove(destination: Int(i.reg), mask: Int(i.vvvv), lane: lane, isWide: i.l, isStore: isStore)
         call(.maskedMove, address, k(Int64(request.rawValue)))
+        if isStore { endBehindWriting() }
     }
 }
 

@@ -117,6 +117,18 @@ extension Lifter {
         b.store(address.base, address.displacement &+ plus, value, Self.format(16, aligned: aligned))
     }
 
+    /// Goes before stores that make up one of `size` bytes: when they span two pages, none is made unless all can be. The
+    /// instruction is then executed again alone, behind a helper that looks.
+    func keepWhole(_ address: X86Address, _ size: Int) {
+        let start = value(address)
+        if mode.has(Mode.single) {
+            call(.probeWrite, start, k(Int64(size)))
+        } else {
+            b.raiseIf(.lessUnsigned, k(Int64(4096 - size)), b.and(start, k(0xFFF)),
+                      code: UInt8(truncatingIfNeeded: ExitKind.alone.rawValue))
+        }
+    }
+
     /// Format of an integer access: #AC is checked only where the mode says so.
     func memoryFormat(_ size: Int, signed: Bool = false) -> MemoryFormat {
         Self.format(size, signed: signed, aligned: mode.has(Mode.alignment) && size > 1)

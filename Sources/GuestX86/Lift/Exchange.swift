@@ -91,7 +91,10 @@ enum Exchange {
     }
 
     /// Misaligned operands raise #GP in the helper.
-    static func cmpxchg16b(_ l: inout Lifter) { l.call(.compareExchange16, l.atomicAddress(size: 16)) }
+    static func cmpxchg16b(_ l: inout Lifter) {
+        l.call(.compareExchange16, l.atomicAddress(size: 16))
+        l.endBehindWriting()
+    }
 }
 
 extension Lifter {

@@ -47,7 +47,7 @@ enum FlagOperations {
         let size = Int(l.i.operandSize)
         if l.mode.has(Mode.virtual8086) {
             l.call(.pushFlags, l.k(Int64(size)), l.k(address: l.next))
-            return
+            return l.endBehindWriting()
         }
         l.push(l.b.truncate(l.eflags(without: EFlags.rf | EFlags.vm), Lifter.type(size)), size)
     }

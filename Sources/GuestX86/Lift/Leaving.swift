@@ -64,13 +64,24 @@ extension Lifter {
 
     /// The linear address of an instruction pointer (i64, truncated to the operand size), checked against the limit of CS.
     func codeAddress(_ pointer: ValueID) -> ValueID {
-        if is64 { return pointer }
+        if is64 {
+            if i.operandSize == 8 { checkCanonical(pointer) }
+            return pointer
+        }
         if let code {
             if code.limit != .max { raiseIf(.lessUnsigned, k(Int64(code.limit)), pointer, ExceptionVector.generalProtection) }
         } else {
             call(.checkCode, pointer)
         }
         return truncated(b.add(pointer, codeBase), 4)
+    }
+
+    /// Raises #GP(0) at the branch, as AMD and Intel processors do, unless the upper bits repeat the sign: rotated to the
+    /// bottom and one added, none but the lowest is left.
+    private func checkCanonical(_ pointer: ValueID) {
+        let above: Int64 = mode.has(Mode.wideAddresses) ? 8 : 17
+        let upper = b.add(b.binary(.rotateLeft, pointer, k(above)), k(1))
+        raiseIf(.notEqual, b.and(upper, k((1 << above) - 2)), k(0), ExceptionVector.generalProtection)
     }
 
     // MARK: jumps
@@ -120,7 +131,10 @@ extension Lifter {
     /// The linear address of a destination that is known and within the segment.
     private func constantTarget(_ pointer: ValueID) -> UInt64? {
         guard is64 || code != nil, let known = b.constantValue(pointer) else { return nil }
-        if is64 { return UInt64(bitPattern: known) }
+        if is64 {
+            let unused: Int64 = mode.has(Mode.wideAddresses) ? 7 : 16
+            return (known << unused) >> unused == known ? UInt64(bitPattern: known) : nil
+        }
         guard let code, UInt64(bitPattern: known) <= UInt64(code.limit) else { return nil }
         return (code.base &+ UInt64(bitPattern: known)) & 0xFFFF_FFFF
     }

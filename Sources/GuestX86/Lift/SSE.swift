@@ -311,5 +311,6 @@ extension Lifter {
         let kind = (hasMMX ? 0x100 : 0) | Int64(i.reg) | Int64(i.rm) << 4
         call(.maskedStore, value(address), k(kind))
         if hasMMX { finishMMX() }
+        endBehindWriting()
     }
 }

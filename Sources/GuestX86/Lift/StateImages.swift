@@ -56,6 +56,7 @@ extension Lifter {
         let address = imageAddress(size: size, alignment: alignment, write: true)
         call(.saveImage, address, image(kind))
         isMMX = false
+        endBehindWriting()
     }
 
     mutating func loadImage(_ kind: StateImage.Kind, size: Int, alignment: Int64 = 1) {

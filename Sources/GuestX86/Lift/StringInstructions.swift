@@ -57,7 +57,11 @@ extension Lifter {
         let packed = operation(kind, size)
         let left = call(.string, k(Int64(bitPattern: packed.rawValue)))
         b.exitIf(.notEqual, left, k(0), target: pc)
+        if kind == .move || kind == .store { endBehindWriting() }
     }
+
+    /// Ends the unit: a helper may have written to what follows in it.
+    mutating func endBehindWriting() { jump(next) }
 
     /// INS and OUTS: always a helper, which checks memory before it touches the port.
     mutating func portString(_ kind: StringOperation.Kind) {
@@ -65,6 +69,7 @@ extension Lifter {
         let packed = operation(kind, size(kind == .input ? 0 : 1))
         let left = call(.portString, k(Int64(bitPattern: packed.rawValue)))
         b.exitIf(.notEqual, left, k(0), target: pc)
+        if kind == .input { endBehindWriting() }
     }
 
     private func iterate(_ kind: StringOperation.Kind, _ size: Int) {

@@ -40,6 +40,17 @@ extension X86State {
     }
 }
 
+let probeWriteHelper: HelperFunction = { base, address, size, _ in
+    let state = X86State(base), last = address &+ size &- 1
+    state.withMemory { memory throws(X86Fault) in
+        guard !state.mode.is64 || state.isCanonical(address) == state.isCanonical(last) else { throw .generalProtection }
+        // What is wrong with both ends the store itself finds.
+        if state.mode.is64 && !state.isCanonical(address) { return }
+        try memory.probeWrite(address, Int(size))
+    }
+    return 0
+}
+
 let maskedStoreHelper: HelperFunction = { base, address, registers, _ in
     let state = X86State(base)
     let source = Int(registers & 15), mask = Int(registers >> 4 & 15)

@@ -99,6 +99,7 @@ extension Lifter {
 
     /// 32 bytes.
     func storeWide(_ address: X86Address, _ low: ValueID, _ high: ValueID) {
+        keepWhole(address, 32)
         storeVector(address, low, aligned: false)
         storeVector(address, high, aligned: false, plus: 16)
     }

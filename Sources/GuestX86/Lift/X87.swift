@@ -223,6 +223,7 @@ extension Lifter {
         let value = callX87(.x87Store, k(request.bits | x87Opcode << 16), k(address: next), nextInstructionPointer)
         let place = address(size: size, write: true)
         if size == 10 {
+            keepWhole(place, 10)
             store(place, 8, value)
             store(place, 2, b.truncate(b.get(X86Global.x87Wide), .i16), plus: 8)
         } else {

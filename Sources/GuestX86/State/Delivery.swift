@@ -48,9 +48,9 @@ extension X86State {
         attempt(X86Fault(vector: ExceptionVector.debug), returnOffset, source: .exception)
     }
 
-    /// Sets bits of DR6 and turns general detection off, as the delivery of #DB does.
+    /// Sets bits of DR6 and turns general detection off, as the delivery of #DB does. B3 to B0 tell of this #DB alone.
     func noteDebug(_ bits: UInt32) {
-        self[SystemLayout.dr6] |= UInt64(bits)
+        self[SystemLayout.dr6] = self[SystemLayout.dr6] & ~UInt64(DebugBits.hits) | UInt64(bits)
         self[SystemLayout.dr7] &= ~DebugBits.generalDetect
         self[word: SystemLayout.pendingDebug] = 0
     }

@@ -64,18 +64,18 @@ extension X86State {
         }
         guard activity == .running || activity == .halted else { return nil }
         let shadow = self[word: SystemLayout.interruptShadow]
-        if pending & EventLine.nmi != 0, self[word: SystemLayout.nmiBlocked] == 0, shadow & InterruptShadow.movSS == 0 {
-            events.pointee.bitwiseAnd(~EventLine.nmi, ordering: .sequentiallyConsistent)
-            return .nmi
-        }
-        guard pending & EventLine.interrupt != 0, systemFlags & EFlags.interrupt != 0, shadow == 0 else { return nil }
+        guard shadow == 0 else { return nil }
+        let isNMI = pending & EventLine.nmi != 0 && self[word: SystemLayout.nmiBlocked] == 0
+        guard isNMI || pending & EventLine.interrupt != 0 && systemFlags & EFlags.interrupt != 0 else { return nil }
         if self[SystemLayout.shadowPlace] == pc, activity == .running {
-            // The interrupt came between STI and the next instruction; `afterInstruction` asks again.
+            // It came between STI and the next instruction; `afterInstruction` asks again.
             self[SystemLayout.shadowPlace] = .max
             startShadow(InterruptShadow.sti)
             return nil
         }
-        return .interrupt
+        guard isNMI else { return .interrupt }
+        events.pointee.bitwiseAnd(~EventLine.nmi, ordering: .sequentiallyConsistent)
+        return .nmi
     }
 
     /// Whether an interrupt or NMI waits, enabled or not.
@@ -120,7 +120,8 @@ extension X86State {
         let flags = systemFlags
         if flags & EFlags.rf == 0 {
             let hits = breakpoints(pc, 1, .execute)
-            if hits != 0, self[word: SystemLayout.interruptShadow] & InterruptShadow.movSS == 0 {
+            // On Intel processors MOV SS holds them back.
+            if hits != 0, isAMD || self[word: SystemLayout.interruptShadow] & InterruptShadow.movSS == 0 {
                 deliver(.debug(hits))
                 return false
             }

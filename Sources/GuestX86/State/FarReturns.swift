@@ -77,13 +77,17 @@ extension X86State {
         }
     }
 
-    /// Nulls the data segments that the new, lower privilege may not use.
+    /// Nulls the data segments that the new, lower privilege may not use. Their bases stay: those of FS and GS count in
+    /// 64-bit code.
     private func dropPrivilegedSegments() {
         for number in [Segment.es, .ds, .fs, .gs].map(\.rawValue) {
             let cache = segment(number)
             if cache.has(SegmentAttributes.null) { continue }
             let isConforming = cache.isCode && cache.has(SegmentAttributes.conforming)
-            if !isConforming && cache.dpl < cpl { setSegment(number, Self.nullSegment(0)) }
+            if isConforming || cache.dpl >= cpl { continue }
+            var null = Self.nullSegment(0)
+            null.base = cache.base
+            setSegment(number, null)
         }
     }
 

@@ -1,7 +1,8 @@
 // Model-specific registers, RDTSC and RDPMC. A register the model has not is #GP(0), as guests that probe expect.
 //
 // Spec: Intel SDM vol. 4; vol. 3 11.11 (MTRR), 11.12 (PAT), 15.3 (machine check); AMD APM vol. 2 appendix A;
-// Linux Documentation/virt/kvm/x86/msr.rst. Absent: performance counters, branch records, DEBUGCTL.
+// Linux Documentation/virt/kvm/x86/msr.rst. Absent: branch records,
+// DEBUGCTL. Performance counters are there and stand at zero.
 
 import Translator
 
@@ -22,6 +23,8 @@ enum MSR {
     static let fsBase: UInt32 = 0xC000_0100, gsBase: UInt32 = 0xC000_0101, kernelGSBase: UInt32 = 0xC000_0102
     static let tscAux: UInt32 = 0xC000_0103
     static let syscfg: UInt32 = 0xC001_0010, hwcr: UInt32 = 0xC001_0015, interruptPending: UInt32 = 0xC001_0055
+    /// PERF_CTL0 to 3, PERF_CTR0 to 3.
+    static let performance: ClosedRange<UInt32> = 0xC001_0000...0xC001_0007
     static let vmControl: UInt32 = 0xC001_0114, decodeConfiguration: UInt32 = 0xC001_1029
 }
 
@@ -33,7 +36,7 @@ public enum APICBase {
 }
 
 extension X86State {
-    private var isAMD: Bool { model.vendor == "AuthenticAMD" }
+    var isAMD: Bool { model.vendor == "AuthenticAMD" }
 
     /// Where a register that is only stored lies, and what it may hold; nil for the others.
     private func plain(_ number: UInt32) -> (offset: Int, mask: UInt64)? {
@@ -96,7 +99,7 @@ extension X86State {
         case MSR.mcgCap where has(.mca): return 1 << 8 | UInt64(SystemLayout.machineCheckBanks)
         case MSR.microcode where has(.pae): return self[SystemLayout.microcode]
         case MSR.platformID where !isAMD && has(.pae), MSR.powerOn where !isAMD && has(.pae): return 0
-        case MSR.interruptPending where has(.lm): return 0
+        case MSR.interruptPending where has(.lm), MSR.performance where has(.lm) && isAMD: return 0
         // SVM is locked off.
         case MSR.vmControl where has(.lm): return 1 << 3 | 1 << 4
         // LFENCE serialises.
@@ -143,7 +146,8 @@ extension X86State {
         // An update of nothing; the revision is read back behind a write of zero.
         case MSR.microcode where has(.pae) && !isAMD: break
         case MSR.powerOn where !isAMD && has(.pae): break
-        case MSR.interruptPending where has(.lm), MSR.decodeConfiguration where has(.lm): break
+        case MSR.interruptPending where has(.lm), MSR.decodeConfiguration where has(.lm),
+             MSR.performance where has(.lm) && isAMD: break
         case MSR.kvmSystemTime where has(.hypervisor):
             self[SystemLayout.kvmSystemTime] = value
             updateSystemTime()

@@ -172,6 +172,7 @@ extension X86State {
         let cs = self[word: SystemLayout.attributes(Segment.cs.rawValue)]
         if is64BitCode {
             bits |= Mode.CodeSize.bits64.rawValue | Mode.flatData | Mode.stack32
+            if self.cr4 & CR4.la57 != 0 { bits |= Mode.wideAddresses }
         } else {
             if cs & SegmentAttributes.big != 0 { bits |= Mode.CodeSize.bits32.rawValue }
             if self[word: SystemLayout.attributes(Segment.ss.rawValue)] & SegmentAttributes.big != 0 {

@@ -41,6 +41,7 @@ extension X86State {
     func systemReturn(size: Int) throws(X86Fault) {
         guard efer & EFER.sce != 0, isProtected, !isVirtual8086 else { throw .invalidOpcode }
         guard cpl == 0 else { throw .generalProtection }
+        let isStepped = mode.has(Mode.single)
         let star = self[SystemLayout.star], selector = UInt16(truncatingIfNeeded: star >> 48)
         let target = register(Self.rcx)
         var ss = segment(.ss)
@@ -61,8 +62,10 @@ extension X86State {
             setCode(Self.flat(selector | 3, code: true, level: 3, size: SegmentAttributes.big), target & 0xFFFF_FFFF,
                     cpl: 3)
         }
-        stepsLate()
         noticeInterrupts()
+        if isStepped { return stepsLate() }
+        // TF was clear before, so that nobody steps, and counts as it is now.
+        if systemFlags & EFlags.tf != 0 { deliver(.debug(DebugBits.bs)) }
     }
 
     /// SYSENTER.

@@ -6,7 +6,7 @@ public enum DeadCode {
     /// What the pass does with an opcode.
     private enum Class {
         static let plain: UInt8 = 0, effect: UInt8 = 1, barrier: UInt8 = 2, exit: UInt8 = 3, instruction: UInt8 = 4
-        static let set: UInt8 = 5, get: UInt8 = 6, dead: UInt8 = 7, access: UInt8 = 8, vector: UInt8 = 9
+        static let set: UInt8 = 5, get: UInt8 = 6, dead: UInt8 = 7, access: UInt8 = 8, vector: UInt8 = 9, block: UInt8 = 10
     }
 
     /// The class of every opcode, by raw value. SAFETY: written once, never freed.
@@ -19,6 +19,7 @@ public enum DeadCode {
             case .set: Class.set
             case .get: Class.get
             case .instruction: Class.instruction
+            case .block: Class.block
             case .jump, .exitIf, .exitIfFlags: Class.exit
             case .vector: Class.vector
             default: opcode.onlyFaults ? Class.access : opcode.isBarrier ? Class.barrier : opcode.hasEffect ? Class.effect : Class.plain
@@ -35,19 +36,22 @@ public enum DeadCode {
         }
     }
 
-    /// In `uses` of a `set` of the flags: it is seen outside the unit, or by a read. Any other value is the last memory
-    /// access whose fault would show it before it is overwritten.
+    /// In `uses` of a `set` of the flags: it is seen by a read or by whatever ends the unit. Any other value is the last
+    /// operation before it is overwritten that may leave the unit with it: a memory access by a fault, or a side exit. The
+    /// same is said of the flags on entry to a block in `uses` of the `block`.
     public static let alwaysObserved = UInt16.max
 
     /// - Parameters:
     ///   - globalCount: how many globals the front has; at most 256.
     ///   - pinned: for each global, whether writing it is free (it lives in a host register).
     public static func eliminate(_ unit: Unit, globalCount: Int, pinned: UnsafePointer<Bool>) {
+        if unit.isCounted { return sweep(unit, pinned: pinned) }
         let instructions = unit.instructions, uses = unit.uses, classes = classes
         uses.update(repeating: 0, count: unit.count)
         // The least target of the exits of the instruction that the pass is in.
-        var target = UInt64.max
+        var target = UInt64.max, isCall = false
         var isLooping = false
+        var loopTarget = UInt64.max
         // overwritten[g] = generation in which a later write with no barrier between was seen.
         withUnsafeTemporaryAllocation(of: UInt32.self, capacity: max(1, globalCount)) { overwritten in
             overwritten.initialize(repeating: 0)
@@ -61,8 +65,18 @@ public enum DeadCode {
                 switch classes[Int(instruction.pointee.opcode.rawValue)] {
                 case Class.dead: continue
                 case Class.instruction:
-                    isLooping = isLooping || target <= UInt64(bitPattern: instruction.pointee.imm)
+                    if target <= UInt64(bitPattern: instruction.pointee.imm) {
+                        isLooping = true
+                        if !isCall { loopTarget = target }
+                    }
                     target = .max
+                    isCall = false
+                    continue
+                case Class.block:
+                    uses[index] = flagsOverwritten ? flagsObserver : Self.alwaysObserved
+                    generation &+= 1
+                    flagsOverwritten = false
+                    flagsObserver = 0
                     continue
                 case Class.set where instruction.pointee.type == .flags:
                     if flagsOverwritten && flagsObserver == 0 {
@@ -121,8 +135,16 @@ public enum DeadCode {
                     }
                 case Class.exit:
                     generation &+= 1
-                    flagsOverwritten = false
-                    target = min(target, UInt64(bitPattern: instruction.pointee.imm))
+                    let address = UInt64(bitPattern: instruction.pointee.imm)
+                    target = min(target, address)
+                    let endsFlags = unit.block(at: address) >= 0 && replacesFlags(unit, unit.block(at: address))
+                    if instruction.pointee.opcode == .jump {
+                        isCall = instruction.pointee.aux == JumpKind.call.rawValue
+                        flagsOverwritten = endsFlags && !isCall
+                        flagsObserver = 0
+                    } else if !endsFlags, flagsObserver == 0 {
+                        flagsObserver = UInt16(truncatingIfNeeded: min(index, Int(Self.alwaysObserved) - 1))
+                    }
                 case Class.barrier:
                     generation &+= 1
                     flagsOverwritten = false
@@ -135,5 +157,23 @@ public enum DeadCode {
             }
         }
         unit.isLooping = isLooping || target <= unit.start
+        unit.loopTarget = loopTarget
+    }
+
+    /// Whether a block writes the flags before anything can see those it was entered with.
+    private static func replacesFlags(_ unit: Unit, _ block: Int) -> Bool {
+        var index = unit.blocks[block].index + 1
+        while index < unit.count {
+            let instruction = unit.instructions[index]
+            switch instruction.opcode {
+            case .set where instruction.type == .flags: return true
+            case .get where instruction.type == .flags: return false
+            case .block: return false
+            default:
+                if instruction.opcode.isBarrier || unit.onlyFaults(instruction) { return false }
+            }
+            index += 1
+        }
+        return false
     }
 }

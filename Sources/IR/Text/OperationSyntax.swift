@@ -95,7 +95,7 @@ struct OperationSyntax {
             operands = 2
             auxiliary = .floatCondition
             type = .fixed(.i1)
-        case .instruction:
+        case .instruction, .block:
             effect(0)
             immediate = .address
         case .exitIf:

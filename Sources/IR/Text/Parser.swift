@@ -44,7 +44,12 @@ public struct Parser {
             scanner = Scanner(Substring(line.prefix { $0 != UInt8(ascii: "#") }))
             if scanner.isAtEnd { continue }
             if sawHeader {
-                unit.append(try operation())
+                let parsed = try operation()
+                if parsed.opcode == .block {
+                    unit.appendBlock(UInt64(bitPattern: parsed.imm))
+                } else {
+                    unit.append(parsed)
+                }
             } else {
                 try header()
                 sawHeader = true

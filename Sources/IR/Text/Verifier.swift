@@ -17,6 +17,8 @@ public struct Verifier {
     private let optimised: Bool
     private var problems: [VerifierProblem] = []
     private var index = 0
+    /// Where the current block of a region begins.
+    private var blockStart = 0
 
     /// Everything wrong with a unit; empty for a good one.
     /// - Parameters:
@@ -53,12 +55,31 @@ public struct Verifier {
                     report("\(operation.type) values cannot be executed")
                 }
                 let last = index == unit.count - 1
-                require(last || !operation.opcode.isTerminator, "\(operation.opcode) must be the last operation")
+                require(last || !operation.opcode.isTerminator || isBlock(after: index),
+                        "\(operation.opcode) must be the last operation of the unit or a block")
+                if operation.opcode == .block { checkBlock() }
             }
             index += 1
         }
         require(unit.count > 0 && unit.instructions[unit.count - 1].opcode.isTerminator,
                 "The unit must end in jump, jumpIndirect or raise")
+    }
+
+    private func isBlock(after index: Int) -> Bool {
+        var next = index + 1
+        while next < unit.count, unit.instructions[next].opcode == .dead { next += 1 }
+        return next < unit.count && unit.instructions[next].opcode == .block
+    }
+
+    /// A block starts the unit or follows a terminator, and is in the unit's list.
+    private mutating func checkBlock() {
+        let address = UInt64(bitPattern: unit.instructions[index].imm)
+        require(unit.blocks.contains { $0.address == address && $0.index == index }, "The block is not in the unit's list")
+        var before = index - 1
+        while before >= 0, unit.instructions[before].opcode == .dead { before -= 1 }
+        require(before < 0 || unit.instructions[before].opcode.isTerminator, "The operation before a block must end one")
+        require(before >= 0 || address == unit.start, "The first block must be the unit's start")
+        blockStart = index
     }
 
     private static func isExecutable(_ type: ValueType) -> Bool {
@@ -89,6 +110,7 @@ public struct Verifier {
                 report("%\(id) is used before it is defined")
                 continue
             }
+            require(Int(id) >= blockStart, "%\(id) belongs to another block")
             let definition = unit.instructions[Int(id)].opcode
             require(OperationSyntax(definition).hasResult, "%\(id) is \(definition), which has no value")
         }
@@ -210,7 +232,7 @@ public struct Verifier {
             same(operation.b, result)
             same(operation.c, result)
         case .load, .store, .loadReserved, .storeConditional, .atomic, .compareExchange: checkMemory(operation)
-        case .fence, .instruction, .raise: require(result == .void, "\(operation.opcode).\(result)")
+        case .fence, .instruction, .block, .raise: require(result == .void, "\(operation.opcode).\(result)")
         case .jump, .jumpIndirect:
             require(result == .void, "\(operation.opcode).\(result)")
             if operation.opcode == .jumpIndirect { same(operation.a, .i64) }

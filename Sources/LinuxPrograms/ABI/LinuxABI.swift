@@ -93,6 +93,8 @@ protocol LinuxABI {
     var platform: String? { get }
     /// ELF header values this architecture's programs carry.
     var elfMachine: UInt16 { get }
+    /// Programs are 64-bit ones of a processor that need not be one.
+    var needsLongMode: Bool { get }
     /// Bytes of a pointer and of a long: 4 or 8.
     var pointerSize: Int { get }
     /// Where a position-independent program goes when there is room.
@@ -160,6 +162,7 @@ protocol LinuxABI {
 
 extension LinuxABI {
     var pointerSize: Int { 8 }
+    var needsLongMode: Bool { false }
     var semaphoreTimesArePadded: Bool { false }
     var pieBase: UInt64 { (addressLimit / 3 * 2) & ~0xfff }
     var heapWindow: UInt64 { 16 << 30 }

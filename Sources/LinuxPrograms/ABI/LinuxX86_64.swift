@@ -9,6 +9,7 @@ import TranslatedCPU
 import Translator
 
 struct LinuxX86_64: LinuxABI {
+    let needsLongMode = true
     func makeArchitecture() -> ProgramArchitecture { .x86(is64: true, model: X86Processor.model) }
     let machine = "x86_64"
     let platform: String? = "x86_64"

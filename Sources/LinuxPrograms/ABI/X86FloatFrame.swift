@@ -11,13 +11,14 @@ enum X86FloatFrame {
     static let legacySize = 512
     /// FXSAVE image, XSAVE header, upper halves of YMM.
     static let extendedSize = 512 + 64 + 256
-    /// The same with the mark behind it.
-    static let size = extendedSize + 4
+    /// The same with the mark behind it; on a processor without XSAVE the FXSAVE image alone.
+    static var size: Int { hasExtended ? extendedSize + 4 : legacySize }
+    private static var hasExtended: Bool { X86Processor.model.features.contains(.xsave) }
     /// FSAVE image with the kernel's two words.
     static let environmentSize = 112
 
     private static let mark: UInt32 = 0x4650_5853, endMark: UInt32 = 0x4650_5845
-    private static let features: UInt64 = XCR0.x87 | XCR0.sse | XCR0.avx
+    private static var features: UInt64 { X86Processor.extendedState }
     private static let header = 512, upper = 576, software = 464
     private static let mxcsrMask: UInt32 = 0x2_ffff
 
@@ -43,13 +44,14 @@ enum X86FloatFrame {
         p.storeBytes(of: mxcsrMask, toByteOffset: 28, as: UInt32.self)
         for i in 0..<8 { memcpy(p + 32 + 16 * i, stackRegister(r, i), 10) }
         memcpy(p + 160, r + X86Layout.xmm(0), 256)
+        guard hasExtended else { return }
         p.storeBytes(of: mark, toByteOffset: software, as: UInt32.self)
         p.storeBytes(of: UInt32(size + prefix), toByteOffset: software + 4, as: UInt32.self)
         p.storeBytes(of: features, toByteOffset: software + 8, as: UInt64.self)
         p.storeBytes(of: UInt32(extendedSize), toByteOffset: software + 16, as: UInt32.self)
         memcpy(p + upper, r + X86Layout.ymmHigh(0), 256)
         let upperUsed = UnsafeRawBufferPointer(start: p + upper, count: 256).contains { $0 != 0 }
-        let inUse = XCR0.x87 | XCR0.sse | (upperUsed ? XCR0.avx : 0)
+        let inUse = (XCR0.x87 | XCR0.sse | (upperUsed ? XCR0.avx : 0)) & features
         p.storeBytes(of: inUse, toByteOffset: header, as: UInt64.self)
         p.storeBytes(of: endMark, toByteOffset: extendedSize, as: UInt32.self)
     }
@@ -63,7 +65,7 @@ enum X86FloatFrame {
             var inUse = XCR0.x87 | XCR0.sse
             var high: [UInt8]?
             let extended = word(software + 16), total = word(software + 4)
-            if word(software) == mark, extended >= UInt32(extendedSize), extended <= 8192, total > extended,
+            if hasExtended, word(software) == mark, extended >= UInt32(extendedSize), extended <= 8192, total > extended,
                 Guest.load(address &+ UInt64(extended), as: UInt32.self) == endMark {
                 let wanted = p.loadUnaligned(fromByteOffset: software + 8, as: UInt64.self) & features
                 guard let present = Guest.load(address &+ UInt64(header), as: UInt64.self),
@@ -113,7 +115,9 @@ enum X86FloatFrame {
         words.withUnsafeBytes { _ = memcpy(p, $0.baseAddress!, 28) }
         for i in 0..<8 { memcpy(p + 28 + 10 * i, stackRegister(r, i), 10) }
         p.storeBytes(of: status, toByteOffset: 108, as: UInt16.self)
-        p.storeBytes(of: 0, toByteOffset: 110, as: UInt16.self) // FXSAVE data follow
+        // FXSAVE data follow, or nothing does.
+        let follows = X86Processor.model.features.contains(.fxsr)
+        p.storeBytes(of: follows ? 0 : 0xffff, toByteOffset: 110, as: UInt16.self)
     }
 
     private static func readEnvironment(_ r: UnsafeMutableRawPointer, _ image: [UInt8]) {

@@ -6,18 +6,34 @@ import GuestX86
 
 /// What CPUID tells programs, for the auxiliary vector and /proc/cpuinfo.
 enum X86Processor {
-    static let model = CPUModel.max
-    private static let context: CPUIDContext = {
+    /// The model of this process.
+    // SAFETY: set by `choose` while the process has one thread and no program yet.
+    nonisolated(unsafe) private(set) static var model = CPUModel.max
+
+    /// Makes the model that `--cpu` names the one of this process; empty: `max`.
+    /// - Throws: `CPUModelError`.
+    static func choose(_ specification: String) throws {
+        model = specification.isEmpty ? CPUModel.max : try CPUModel(specification)
+    }
+
+    /// What the kernel would set XCR0 to; 0 without XSAVE.
+    static var extendedState: UInt64 {
+        guard model.features.contains(.xsave) else { return 0 }
+        return XCR0.x87 | XCR0.sse | (model.features.contains(.avx) ? XCR0.avx : 0)
+    }
+
+    private static var context: CPUIDContext {
         var context = CPUIDContext()
-        context.isXSAVEEnabled = true
-        context.xcr0 = XCR0.x87 | XCR0.sse | XCR0.avx
+        context.isXSAVEEnabled = extendedState != 0
+        context.xcr0 = extendedState
         return context
-    }()
+    }
 
     private static func leaf(_ number: UInt32) -> CPUIDResult { model.cpuid(leaf: number, subleaf: 0, context) }
 
     /// Leaf 1 EDX, which is AT_HWCAP.
     static var leaf1EDX: UInt32 { leaf(1).edx }
+    static var hasLongMode: Bool { model.features.contains(.lm) }
     static var hasFSGSBase: Bool { model.features.contains(.fsgsbase) }
 
     /// Names that Linux has for our features, where they differ; empty: not a flag of /proc/cpuinfo.

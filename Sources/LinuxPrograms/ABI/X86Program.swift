@@ -23,7 +23,6 @@ enum X86Selector {
 enum X86Program {
     private static let mxcsrInitial: UInt32 = 0x1f80
     private static let controlInitial: UInt16 = 0x37f
-    private static let featureBits = XCR0.x87 | XCR0.sse | XCR0.avx
 
     /// A program's entries of the GDT: 32-bit code, data, 64-bit code.
     private static let fixedEntries: [Int: UInt64] = [
@@ -37,9 +36,11 @@ enum X86Program {
         for n in 0..<16 { state.setRegister(n, 0) }
         state.eflags = EFlags.interrupt | EFlags.fixed
         state.cr0 = CR0.pe | CR0.mp | CR0.et | CR0.ne | CR0.wp | CR0.am | CR0.pg
-        state.cr4 = CR4.pae | CR4.osfxsr | CR4.osxmmexcpt | CR4.osxsave | CR4.fsgsbase
+        let features = X86Processor.model.features
+        state.cr4 = CR4.pae | (features.contains(.fxsr) ? CR4.osfxsr | CR4.osxmmexcpt : 0)
+            | (features.contains(.xsave) ? CR4.osxsave : 0) | (features.contains(.fsgsbase) ? CR4.fsgsbase : 0)
         state.efer = EFER.sce | EFER.lme | EFER.lma | EFER.nxe
-        state.xcr0 = featureBits
+        state.xcr0 = X86Processor.extendedState
         state.cpl = 3
         resetFloat(r)
         for i in X86Selector.tlsFirst...X86Selector.tlsLast { setDescriptor(r, i, 0) }

@@ -5,8 +5,8 @@
 // the reservation and the sticky float flags of `guestMXCSR` (except the host's denormal-operand bit, which only real
 // hardware sets). Units may, but need not, have been through `DeadCode`.
 //
-// Absent: i128 and v256 values (the verifier's `execution` check reports them); exit requests, which the engine looks at
-// between units.
+// Absent: i128 and v256 values (the verifier's `execution` check reports them). Exit requests are looked at where a region
+// jumps backward; otherwise the engine looks between units.
 
 import IR
 
@@ -69,7 +69,7 @@ public final class Interpreter {
             let op = instructions[index]
             switch op.opcode {
             // MARK: values
-            case .dead: break
+            case .dead, .block: break
             case .constant: values[index] = Self.canonical(op.imm, op.type)
             case .get where op.type == .v128:
                 let field = state + globalOffset[Int(op.imm)]
@@ -176,18 +176,26 @@ public final class Interpreter {
             // MARK: control
             case .exitIf:
                 if Self.holds(op.aux, values[Int(op.a)], values[Int(op.b)]) {
-                    return leave(.lookup, state, UInt64(bitPattern: op.imm))
+                    let next = goOn(unit, index, UInt64(bitPattern: op.imm), state)
+                    if next < 0 { return leave(.lookup, state, UInt64(bitPattern: op.imm)) }
+                    index = next
                 }
             case .exitIfFlags:
                 guard let condition = FlagCondition(rawValue: op.aux) else { preconditionFailure("exitIfFlags \(op.aux)") }
                 if FlagEvaluation.holds(condition, values[Int(op.a)]) {
-                    return leave(.lookup, state, UInt64(bitPattern: op.imm))
+                    let next = goOn(unit, index, UInt64(bitPattern: op.imm), state)
+                    if next < 0 { return leave(.lookup, state, UInt64(bitPattern: op.imm)) }
+                    index = next
                 }
             case .raiseIf:
                 if Self.holds(op.aux, values[Int(op.a)], values[Int(op.b)]) {
                     return leave(UInt32(truncatingIfNeeded: op.imm), state, pc)
                 }
-            case .jump: return leave(.lookup, state, UInt64(bitPattern: op.imm))
+            case .jump:
+                let isCall = op.aux == JumpKind.call.rawValue
+                let next = isCall ? -1 : goOn(unit, index, UInt64(bitPattern: op.imm), state)
+                if next < 0 { return leave(.lookup, state, UInt64(bitPattern: op.imm)) }
+                index = next
             case .jumpIndirect: return leave(.lookup, state, UInt64(bitPattern: values[Int(op.a)]))
             case .raise:
                 guard let kind = ExitKind(rawValue: UInt32(op.aux)) else {
@@ -211,6 +219,17 @@ public final class Interpreter {
     }
 
     // MARK: leaving
+
+    /// Position of the block of a region that an exit leads to; -1 to leave the unit, for backward exits also when somebody
+    /// has asked for it.
+    @inline(__always)
+    private func goOn(_ unit: Unit, _ index: Int, _ target: UInt64, _ state: UnsafeMutableRawPointer) -> Int {
+        let block = unit.block(at: target)
+        if block < 0 { return -1 }
+        let position = unit.blocks[block].index
+        let isAsked = state.load(fromByteOffset: StateLayout.exitRequest, as: UInt32.self) != 0
+        return position <= index && isAsked ? -1 : position
+    }
 
     @inline(__always)
     private func leave(_ kind: ExitKind, _ state: UnsafeMutableRawPointer, _ pc: UInt64) -> ExitKind {

@@ -9,6 +9,7 @@
 import CHost
 import Glibc
 import Host
+import IR
 
 /// What the runtime knows about one translated unit.
 struct UnitRecord {
@@ -28,9 +29,25 @@ struct UnitRecord {
     var pageNext: UInt32 = .noUnit
     /// Number of side table entries; the table follows the code, 4-byte aligned.
     var sideTableCount: UInt16
-    var guestByteLength: UInt16
+    private var lengthAndKind: UInt16
+    private static let regionBit: UInt16 = 1 << 15
+    /// Guest bytes covered, counted from `start`.
+    var guestByteLength: UInt16 { lengthAndKind & ~Self.regionBit }
+    /// The unit is a whole loop.
+    var isRegion: Bool { lengthAndKind & Self.regionBit != 0 }
     /// Non-zero once invalidated.
     var dead: UInt32 = 0
+
+    init(unit: Unit, contentHash: UInt64, context: UInt32, codeOffset: UInt32) {
+        start = unit.start
+        mode = unit.mode
+        self.contentHash = contentHash
+        self.context = context
+        self.codeOffset = codeOffset
+        codeLength = 0
+        sideTableCount = 0
+        lengthAndKind = UInt16(unit.byteLength) | (unit.blocks.isEmpty ? 0 : Self.regionBit)
+    }
 }
 
 /// A direct jump out of a unit, which can be patched to its target's entry.
@@ -65,6 +82,20 @@ public typealias UnitIndex = UInt32
 extension UnitIndex {
     /// The index of no unit.
     public static var noUnit: UInt32 { .max }
+}
+
+/// An entry of a unit's side table: from `hostOffset` on, code belongs to the guest instruction at `guestOffset`.
+enum SideTable {
+    /// - Parameters:
+    ///   - hostOffset: from the unit's entry; below 512 KiB.
+    ///   - guestOffset: from the unit's start; below 4096.
+    @inline(__always) static func entry(_ hostOffset: UInt32, _ guestOffset: UInt32, flagsInHost: Bool) -> UInt32 {
+        hostOffset << 13 | (flagsInHost ? 0x1000 : 0) | guestOffset & 0xFFF
+    }
+    @inline(__always) static func hostOffset(_ entry: UInt32) -> UInt32 { entry >> 13 }
+    @inline(__always) static func guestOffset(_ entry: UInt32) -> UInt32 { entry & 0xFFF }
+    /// The guest's condition codes are in the host's flags register.
+    @inline(__always) static func flagsInHost(_ entry: UInt32) -> Bool { entry & 0x1000 != 0 }
 }
 
 /// Executable memory and the tables that describe it.
@@ -254,10 +285,10 @@ final class CodeCache: @unchecked Sendable {
         var found: UInt32 = 0
         for entry in 0..<Int(record.pointee.sideTableCount) {
             let packed = table[entry]
-            if packed >> 12 > offset { break }
-            found = packed & 0xFFF
+            if SideTable.hostOffset(packed) > offset { break }
+            found = packed
         }
-        return (record.pointee.start &+ UInt64(found & 0x7FF), found & 0x800 != 0)
+        return (record.pointee.start &+ UInt64(SideTable.guestOffset(found)), SideTable.flagsInHost(found))
     }
 
     /// The guest address alone.

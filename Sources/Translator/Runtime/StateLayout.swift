@@ -96,7 +96,14 @@ public enum StateLayout {
     public static let tlbCount = 1024
     public static let tlbModes = 4
     public static let tlbEntrySize = 32
-    public static let size = tlb + tlbModes * tlbCount * tlbEntrySize
+    /// `loopCountCount` × UInt32: how often a loop may still be entered before it becomes a region; by guest address.
+    public static let loopCounts = tlb + tlbModes * tlbCount * tlbEntrySize
+    public static let loopCountCount = 1024
+    /// Offset of the loop count of the unit at a guest address.
+    @inline(__always) public static func loopCount(_ address: UInt64) -> Int {
+        loopCounts + Int((address >> 1 ^ address >> 11) & UInt64(loopCountCount - 1)) * 4
+    }
+    public static let size = loopCounts + loopCountCount * 4
 }
 
 extension StateLayout {
@@ -114,7 +121,7 @@ public struct ExitKind: RawRepresentable, Equatable, Sendable {
     public let rawValue: UInt32
     /// Nil for numbers that mean nothing.
     @inlinable public init?(rawValue: UInt32) {
-        guard rawValue <= ExitKind.codeChanged.rawValue || rawValue >= 64 && rawValue < 96 else { return nil }
+        guard rawValue <= ExitKind.hot.rawValue || rawValue >= 64 && rawValue < 96 else { return nil }
         self.rawValue = rawValue
     }
     @usableFromInline init(_ rawValue: UInt32) { self.rawValue = rawValue }
@@ -146,6 +153,11 @@ public struct ExitKind: RawRepresentable, Equatable, Sendable {
     public static let interrupted = ExitKind(11)
     /// A unit that checks its guest bytes found others; `pc` is its start.
     public static let codeChanged = ExitKind(12)
+    /// The instruction at `pc` must be executed in a unit of its own (x86); nothing of it has been done.
+    public static let alone = ExitKind(13)
+    /// A loop has been entered so often that it is worth a region; `exitAddress` is where it starts, `pc` is at the unit that
+    /// counted.
+    public static let hot = ExitKind(14)
     /// The current instruction raises the guest architecture's exception of that number (0…31), with error code 0 where
     /// it has one (x86: the vector).
     @inlinable public static func exception(_ vector: Int) -> ExitKind { ExitKind(64 + UInt32(vector & 31)) }

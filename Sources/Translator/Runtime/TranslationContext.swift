@@ -57,13 +57,13 @@ public final class TranslationContext {
     /// The vCPU's state block, `StateLayout.size` bytes.
     public let state: UnsafeMutableRawPointer
     let member: RuntimeMember
-    private let unit = Unit()
-    private let builder: Builder
-    private let generator: CodeGenerator
+    let unit = Unit()
+    let builder: Builder
+    let generator: CodeGenerator
     /// The chunk in use, how many flushes there had been when it was taken, and what is free of it.
     private var chunk = -1
     private var chunkFlushes: UInt32 = 0
-    private var position = 0
+    private(set) var position = 0
     private var chunkEnd = 0
     /// End of the chunk's pages that are known to be present.
     private var filledEnd = 0
@@ -78,6 +78,11 @@ public final class TranslationContext {
     public private(set) var unitsTranslated = 0
     public private(set) var instructionsTranslated = 0
 
+    /// Regions made.
+    private var regions = 0
+    func noteRegion() { regions += 1 }
+    /// How often each loop's count was used up.
+    var loopsCounted: [UInt64: UInt32] = [:]
     /// The code that ran last was left by a helper that has moved pc or changed the mode.
     public private(set) var wasLeftByHelper = false
 
@@ -85,8 +90,8 @@ public final class TranslationContext {
     private var nanoseconds: UInt64 = 0
 
     /// Worst-case code bytes per IR operation and per unit, used to leave room in a chunk.
-    private static let bytesPerOperation = 160
-    private static let spareBytes = 1024
+    static let bytesPerOperation = 160
+    static let spareBytes = 1024
 
     /// - Parameter state: a zeroed block of `StateLayout.size` bytes; owned by the caller.
     public init(runtime: TranslationRuntime, state: UnsafeMutableRawPointer) {
@@ -105,6 +110,9 @@ public final class TranslationContext {
         TranslationRuntime.clearJumpCache(state)
         state.storeBytes(of: UInt64.max, toByteOffset: StateLayout.reservationAddress, as: UInt64.self)
         state.storeBytes(of: 0x1F80, toByteOffset: StateLayout.guestMXCSR, as: UInt32.self)
+        for slot in 0..<StateLayout.loopCountCount {
+            state.storeBytes(of: runtime.options.loopCount, toByteOffset: StateLayout.loopCounts + slot * 4, as: UInt32.self)
+        }
         runtime.join(member)
     }
 
@@ -175,42 +183,60 @@ public final class TranslationContext {
             try makeRoom(room, seen)
             if runtime.options.interpret { break }
             let tlbMode = runtime.front.tlbMode(mode: mode)
+            generator.countsLoops = runtime.options.loopCount > 0 && limit > 1 && !isChecked
             if generator.generate(at: cache.writable + position, tlbMode: tlbMode, entryCheck: second) { break }
             precondition(limit > 1, "one guest instruction did not fit the code generator's tables")
             limit = max(1, limit / 2)
         }
         let index = UnitIndex(nextUnit)
-        var record = UnitRecord(start: start, contentHash: Self.hash(code.bytes, unit.byteLength), context: context,
-                                mode: mode, codeOffset: UInt32(position), codeLength: 0, sideTableCount: 0,
-                                guestByteLength: UInt16(unit.byteLength))
         unitsTranslated += 1
         instructionsTranslated += unit.guestInstructionCount
+        finish(context: context, contentHash: Self.hash(code.bytes, unit.byteLength))
         let made: UnitIndex
         if runtime.options.interpret {
-            (cache.units + nextUnit).initialize(to: record)
             made = runtime.publish(index, ir: Unit(copying: unit), page: page, secondPage: second?.page)
         } else {
-            generator.emitLinkStubs(firstLink: nextLink, cache: cache)
-            let codeLength = generator.asm.at - (cache.writable + position)
-            let tableStart = (position + codeLength + 3) & ~3
-            generator.copySideTable(to: cache.writable + tableStart)
-            record.codeLength = UInt32(codeLength)
-            record.sideTableCount = UInt16(generator.sideTable.count)
-            (cache.units + nextUnit).initialize(to: record)
-            // Whoever finds the unit may fault in it at once, so its code must be known to be a unit's before.
-            cache.setUnitCount(nextUnit + 1, ofChunk: chunk)
             let isCurrent = link.link != .max && link.epoch == seen
             made = runtime.publish(index, page: page, secondPage: second?.page,
                                    link: isCurrent ? (Int(link.link), context) : nil)
-            if made == index {
-                position = (tableStart + generator.sideTable.count * 4 + CodeCache.granule - 1) & ~(CodeCache.granule - 1)
-                nextLink += generator.pendingLinks.count
-            }
         }
-        if made == index { nextUnit += 1 }
-        if made != index || runtime.options.interpret { cache.setUnitCount(nextUnit, ofChunk: chunk) }
+        made == index ? keep() : discard()
         return made
     }
+
+    /// The unit being made, once it is published.
+    var nextIndex: UnitIndex { UnitIndex(nextUnit) }
+
+    /// Completes code and record of the unit generated at `position`, so that it can be published.
+    func finish(context: UInt32, contentHash: UInt64) {
+        let cache = runtime.cache
+        var record = UnitRecord(unit: unit, contentHash: contentHash, context: context, codeOffset: UInt32(position))
+        if !runtime.options.interpret {
+            generator.emitLinkStubs(firstLink: nextLink, cache: cache)
+            let codeLength = generator.asm.at - (cache.writable + position)
+            generator.copySideTable(to: cache.writable + sideTableStart(codeLength))
+            record.codeLength = UInt32(codeLength)
+            record.sideTableCount = UInt16(generator.sideTable.count)
+        }
+        (cache.units + nextUnit).initialize(to: record)
+        // Whoever finds the unit may fault in it at once, so its code must be known to be a unit's before.
+        cache.setUnitCount(nextUnit + 1, ofChunk: chunk)
+    }
+
+    private func sideTableStart(_ codeLength: Int) -> Int { (position + codeLength + 3) & ~3 }
+
+    /// The unit that `finish` completed has been published: its memory and records are taken.
+    func keep() {
+        if !runtime.options.interpret {
+            let codeLength = Int(runtime.cache.units[nextUnit].codeLength), tableBytes = generator.sideTable.count * 4
+            position = (sideTableStart(codeLength) + tableBytes + CodeCache.granule - 1) & ~(CodeCache.granule - 1)
+            nextLink += generator.pendingLinks.count
+        }
+        nextUnit += 1
+    }
+
+    /// The unit that `finish` completed was not needed.
+    func discard() { runtime.cache.setUnitCount(nextUnit, ofChunk: chunk) }
 
     /// Lifts again what has just been lifted, up to its first write to memory, behind a comparison of its guest bytes.
     private func liftChecked(_ start: UInt64, _ mode: UInt32, _ code: GuestCode, _ available: Int,
@@ -251,7 +277,7 @@ public final class TranslationContext {
     /// Sees to `room` bytes of code in the thread's chunk and to the records that may be needed; throws when the cache
     /// had to be flushed.
     @inline(__always)
-    private func makeRoom(_ room: Int, _ seen: UInt32) throws(TranslationFailure) {
+    func makeRoom(_ room: Int, _ seen: UInt32) throws(TranslationFailure) {
         if chunkFlushes == guise_load32(runtime.flushes) && chunk >= 0 && position + room <= chunkEnd
             && nextUnit < (chunk + 1) * CodeCache.unitsPerChunk
             && nextLink + unit.count <= (chunk + 1) * CodeCache.linksPerChunk {
@@ -300,7 +326,7 @@ public final class TranslationContext {
     public var statistics: String {
         let each = instructionsTranslated == 0 ? 0 : Double(nanoseconds) / Double(instructionsTranslated)
         return "\(unitsTranslated) units, \(instructionsTranslated) guest instructions translated, "
-            + "\(Int(each * 10) / 10) ns each"
+            + "\(Int(each * 10) / 10) ns each; \(regions) regions"
     }
 
     /// Whether guest code at `bytes` still is what a unit was made from.
@@ -309,19 +335,26 @@ public final class TranslationContext {
         return Self.hash(bytes, Int(record.guestByteLength)) == record.contentHash
     }
 
-    /// A hash of guest code, to notice that it changed: FNV-1a over eight bytes at a time, then single ones.
+    /// A hash of guest code, to notice that it changed: FNV-1a over eight bytes at a time, then fewer.
     public static func hash(_ bytes: UnsafeRawPointer, _ count: Int) -> UInt64 {
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
         var index = 0
-        while index + 8 <= count {
+        while index &+ 8 <= count {
             hash = (hash ^ bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)) &* 0x100_0000_01B3
             hash ^= hash >> 29
-            index += 8
+            index &+= 8
         }
-        for index in index..<count {
-            hash = (hash ^ UInt64(bytes.load(fromByteOffset: index, as: UInt8.self))) &* 0x100_0000_01B3
+        var rest: UInt64 = 0
+        if count & 4 != 0 {
+            rest = UInt64(bytes.loadUnaligned(fromByteOffset: index, as: UInt32.self))
+            index &+= 4
         }
-        return hash
+        if count & 2 != 0 {
+            rest = rest << 16 | UInt64(bytes.loadUnaligned(fromByteOffset: index, as: UInt16.self))
+            index &+= 2
+        }
+        if count & 1 != 0 { rest = rest << 8 | UInt64(bytes.load(fromByteOffset: index, as: UInt8.self)) }
+        return (hash ^ rest) &* 0x100_0000_01B3
     }
 
     // MARK: running

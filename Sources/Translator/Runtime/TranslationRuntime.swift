@@ -19,6 +19,8 @@ public struct TranslationOptions: Sendable {
     public var unitLimit = 64
     /// Size of the code cache in bytes.
     public var cacheSize = 64 << 20
+    /// How often a loop is entered before it becomes a region; 0 for never.
+    public var loopCount: UInt32 = 1000
     /// Measure the cost of translating.
     public var statistics = false
     /// Execute the IR of units directly instead of generating code.
@@ -242,6 +244,43 @@ public final class TranslationRuntime: @unchecked Sendable {
         return unit
     }
 
+    /// Publishes a region in the place of the unit for its first block: jumps to that lead to the region from now on, and
+    /// whoever is in it comes to the region with the next round. The caller is inside.
+    /// - Returns: false when there is a region already.
+    func publishRegion(_ index: UnitIndex, page: UInt64) -> Bool {
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        let record = cache.units + Int(index)
+        let existing = table.find(record.pointee.start, record.pointee.context, record.pointee.mode)
+        if existing != .noUnit {
+            if cache.units[Int(existing)].isRegion { return false }
+            table.remove(existing)
+        }
+        record.pointee.pageNext = pages.exchange(page, index)
+        table.insert(index)
+        if existing != .noUnit { moveIncoming(from: existing, to: index) }
+        // The old unit stays good for who has its address; slots of the jump cache are filled anew.
+        let slot = StateLayout.jumpCacheSlot(record.pointee.start)
+        for member in members { guise_store64(member.state + slot, StateLayout.emptyJumpTag(slot)) }
+        return true
+    }
+
+    /// Lets every link to a unit lead to another of the same key. The lock is held.
+    private func moveIncoming(from old: UnitIndex, to new: UnitIndex) {
+        let target = cache.units + Int(new)
+        var index = cache.units[Int(old)].incoming
+        while index != .max {
+            let link = cache.links + Int(index)
+            let next = link.pointee.nextIncoming
+            link.pointee.destination = new
+            link.pointee.nextIncoming = target.pointee.incoming
+            target.pointee.incoming = index
+            patch(link.pointee.patchOffset, to: target.pointee.codeOffset)
+            index = next
+        }
+        cache.units[Int(old)].incoming = .max
+    }
+
     // MARK: linking
 
     /// Lets a link jump straight to a unit. The caller has been inside since before it looked the unit up.
@@ -267,7 +306,8 @@ public final class TranslationRuntime: @unchecked Sendable {
 
     private func patch(_ offset: UInt32, to target: UInt32) {
         let displacement = Int32(truncatingIfNeeded: Int(target) - Int(offset) - 4)
-        guise_store32(cache.writable + Int(offset), UInt32(bitPattern: displacement))
+        // The release of the lock, which follows, makes it seen.
+        guise_release32(cache.writable + Int(offset), UInt32(bitPattern: displacement))
     }
 
     /// Makes every jump to a unit go outside again. The lock must be held.

@@ -201,7 +201,28 @@ struct Assembler {
         op(operation << 3 | 3, wide: wide, destination, source)
     }
 
+    @inline(__always)
     mutating func alu(_ operation: UInt8, _ destination: RM, immediate: Int32, wide: Bool = true) {
+        if destination.isRegister {
+            alu(operation, register: destination.base, immediate, wide: wide)
+        } else {
+            alu(operation, memory: destination, immediate, wide: wide)
+        }
+    }
+
+    private mutating func alu(_ operation: UInt8, register: UInt8, _ immediate: Int32, wide: Bool) {
+        let prefix: UInt64 = 0x40 | (wide ? 8 : 0) | UInt64(register >> 3)
+        let isShort = immediate == Int32(Int8(truncatingIfNeeded: immediate))
+        let modRM = 0xC0 | UInt64(operation) << 3 | UInt64(register & 7)
+        let word = (isShort ? 0x83 : 0x81) | modRM << 8 | UInt64(UInt32(bitPattern: immediate)) << 16
+        if prefix != 0x40 {
+            bytes(word << 8 | prefix, isShort ? 4 : 7)
+        } else {
+            bytes(word, isShort ? 3 : 6)
+        }
+    }
+
+    private mutating func alu(_ operation: UInt8, memory destination: RM, _ immediate: Int32, wide: Bool) {
         if immediate >= -128 && immediate <= 127 {
             op(0x83, wide: wide, operation, destination)
             byte(UInt8(truncatingIfNeeded: immediate))

@@ -48,7 +48,7 @@ struct ValuePlace {
 struct ColdCode: BitwiseCopyable {
     enum Kind: UInt8 {
         case loadSlow, storeSlow, pointerSlow, misaligned, exitToPC, canonicalNaN, softFloat, divideByZero, divideMinusOne,
-             resetStack, unboxNaN, raise
+             resetStack, unboxNaN, raise, linkWithFlags, enterBlock, hot
     }
     var kind: Kind
     /// Where the jump here has its rel32, and where to go back to.
@@ -115,9 +115,17 @@ final class CodeGenerator {
     var sideTable = RawList<UInt32>(capacity: 256)
     var entry: UnsafeMutablePointer<UInt8>
     var currentPC: UInt64 = 0
+    /// Whether the side table's last entry is for the guest instruction at `currentPC`.
+    var isNoted = false
     var tlbMode = 0
     /// Which accesses of the unit share a look into the TLB; machines only.
     let groups = AccessGroups()
+
+    // Blocks of a region (Blocks.swift).
+    var blocks = RawList<BlockPlace>(capacity: 32)
+    var pendingJumps = RawList<PendingJump>(capacity: 64)
+    /// Whether loops of this unit are counted, so that they become regions.
+    var countsLoops = false
 
     // Condition codes (ConditionCodes.swift).
     /// The global of type `flags`, or -1.
@@ -187,6 +195,8 @@ final class CodeGenerator {
         floatTouched.deallocate()
         cold.deallocate()
         pendingLinks.deallocate()
+        blocks.deallocate()
+        pendingJumps.deallocate()
         sideTable.deallocate()
     }
 
@@ -201,43 +211,94 @@ final class CodeGenerator {
         if !options.identityMemory { groups.find(unit) }
         if let entryCheck { emitEntryCheck(entryCheck) }
         emitInterruptCheck()
-        let count = unit.count, instructions = unit.instructions, uses = unit.uses, values = values
+        let count = unit.count, instructions = unit.instructions
         var index = 0
-        while index < count {
+        while index < count && !failed {
             let operation = instructions + index
             // Operands come before their users, so that nobody looks at a place before it is initialised here. The
-            // operations that emit nothing are most of all.
+            // operations that emit nothing are most of all; those that are most of the others get what they need of the
+            // operation instead of a copy of it.
             switch operation.pointee.opcode {
             case .dead: break
             case .instruction:
                 currentPC = UInt64(bitPattern: operation.pointee.imm)
-                noteGuestPC()
-            case .constant: place(values, uses, index, ValuePlace.Kind.constant)
+                isNoted = false
+            case .constant: place(index, ValuePlace.Kind.constant)
             case .get:
                 let global = Int(truncatingIfNeeded: operation.pointee.imm)
-                place(values, uses, index, ValuePlace.Kind.home, UInt8(truncatingIfNeeded: global))
+                place(index, ValuePlace.Kind.home, UInt8(truncatingIfNeeded: global))
                 globalValue[global] = ValueID(truncatingIfNeeded: index)
+                if global == flagsGlobal { adoptEntryFlags(index) }
+            case .set:
+                begin(index)
+                emitSet(index, operation)
+            case .truncate:
+                place(index, ValuePlace.Kind.none)
+                alias(index, of: operation.pointee.a)
+            case .load:
+                begin(index)
+                if hostFlags != .none { prepareFlags(index, operation.pointee) }
+                noteAccess()
+                if !loadToRegister(index, operation) { emitLoad(index, operation.pointee) }
+                index &+= skipWrite(index, operation, count)
+            case .store:
+                begin(index)
+                if hostFlags != .none { prepareFlags(index, operation.pointee) }
+                noteAccess()
+                if !storeRegister(index, operation) { emitStore(index, operation.pointee) }
+            case .add, .sub, .and, .or, .xor, .shiftLeft, .shiftRightUnsigned, .shiftRightSigned:
+                begin(index)
+                if hostFlags != .none { prepareFlags(index, operation.pointee) }
+                if operation.pointee.type == .i64 || operation.pointee.type == .i32, fusedFlags(index) < 0 {
+                    emitPlainBinary(index, operation)
+                } else {
+                    emit(index, operation.pointee)
+                }
+                index &+= skipWrite(index, operation, count)
+            case .exitIf:
+                begin(index)
+                if hostFlags != .none { prepareFlags(index, operation.pointee) }
+                emitExitIf(index, operation)
             case .flagsOf where index == emittedFlags: break
+            case .block: emitBlock(index)
             default:
-                place(values, uses, index, ValuePlace.Kind.none)
-                locked = 0
-                floatLocked = 0
-                currentIndex = index
-                emit(index, operation)
-                if failed { return false }
+                begin(index)
+                if hostFlags != .none { prepareFlags(index, operation.pointee) }
+                emit(index, operation.pointee)
+                index &+= skipWrite(index, operation, count)
             }
             index &+= 1
         }
+        if failed { return false }
         emitColdCode()
         return true
     }
 
     /// Initialises where the value of an operation is.
     @inline(__always)
-    private func place(_ values: UnsafeMutablePointer<ValuePlace>, _ uses: UnsafeMutablePointer<UInt16>, _ index: Int,
-                       _ kind: UInt8, _ location: UInt8 = 0) {
-        (values + index).initialize(to: ValuePlace(kind: kind, location: location, remaining: UInt32(uses[index]),
+    private func place(_ index: Int, _ kind: UInt8, _ location: UInt8 = 0) {
+        (values + index).initialize(to: ValuePlace(kind: kind, location: location, remaining: UInt32(unit.uses[index]),
                                                    root: ValueID(truncatingIfNeeded: index)))
+    }
+
+    /// Before an operation that emits code.
+    @inline(__always)
+    private func begin(_ index: Int) {
+        place(index, ValuePlace.Kind.none)
+        locked = 0
+        floatLocked = 0
+        currentIndex = index
+    }
+
+    /// 1 if the next operation is the write of a register in which operation `index` has just computed its result: it has been
+    /// made already.
+    @inline(__always)
+    private func skipWrite(_ index: Int, _ operation: UnsafeMutablePointer<Instruction>, _ count: Int) -> Int {
+        let place = values + index, write = operation + 1
+        guard index &+ 1 < count, write.pointee.opcode == .set, write.pointee.a == ValueID(truncatingIfNeeded: index),
+              place.pointee.kind == ValuePlace.Kind.home, Int64(place.pointee.location) == write.pointee.imm else { return 0 }
+        consumeRoot(ValueID(truncatingIfNeeded: index))
+        return 1
     }
 
     private func beginUnit() {
@@ -257,9 +318,11 @@ final class CodeGenerator {
         notedFlagsInHost = false
         emittedFlags = -1
         cold.removeAll()
+        if !unit.blocks.isEmpty { beginBlocks() }
         pendingLinks.removeAll()
         sideTable.removeAll()
         currentPC = unit.start
+        isNoted = false
     }
 
     /// A unit that depends on a second guest page checks at entry that it is still mapped where it was.
@@ -270,35 +333,18 @@ final class CodeGenerator {
 
     /// Units that can be part of a loop notice exit requests at their entry.
     private func emitInterruptCheck() {
-        guard unit.isLooping else { return }
+        guard unit.isLooping, unit.blocks.isEmpty else { return }
+        if countsLoops, unit.loopTarget >> 12 == unit.start >> 12 { emitLoopCount() }
         asm.alu(ALU.cmp, .state(StateLayout.exitRequest), immediate: 0, wide: false)
         cold.append(ColdCode(kind: .exitToPC, entry: asm.jcc(CC.ne), value: unit.start))
     }
 
     // MARK: dispatch
 
-    /// The operations that are most of all code get what they need of the operation instead of a copy of it.
-    @inline(__always)
-    private func emit(_ index: Int, _ operation: UnsafeMutablePointer<Instruction>) {
-        if hostFlags != .none || notedFlagsInHost { prepareFlags(index, operation.pointee) }
-        switch operation.pointee.opcode {
-        case .set: return emitSet(index, operation)
-        case .load: if loadToRegister(index, operation) { return }
-        case .store: if storeRegister(index, operation) { return }
-        case .add, .sub, .and, .or, .xor, .shiftLeft, .shiftRightUnsigned, .shiftRightSigned:
-            if operation.pointee.type == .i64 || operation.pointee.type == .i32, fusedFlags(index) < 0 {
-                return emitPlainBinary(index, operation)
-            }
-        case .exitIf: return emitExitIf(index, operation)
-        case .truncate: return alias(index, of: operation.pointee.a)
-        default: break
-        }
-        emitOther(index, operation.pointee)
-    }
-
-    private func emitOther(_ index: Int, _ instruction: Instruction) {
+    private func emit(_ index: Int, _ instruction: Instruction) {
+        if unit.onlyFaults(instruction) || instruction.opcode == .call { noteAccess() }
         switch instruction.opcode {
-        case .dead, .constant, .get, .instruction, .set, .truncate, .exitIf: break // see `generate` and `emit`
+        case .dead, .constant, .get, .instruction, .block, .set, .truncate, .exitIf, .load, .store: break // see `generate`
         case .fence:
             if instruction.aux & FenceKind.storeLoad.rawValue != 0 {
                 // lock or [rsp-64], 0: a full barrier, cheaper than mfence.
@@ -316,8 +362,6 @@ final class CodeGenerator {
         case .signExtend, .zeroExtend: emitExtend(index, instruction)
         case .compare: emitCompare(index, instruction)
         case .select: emitSelect(index, instruction)
-        case .load: emitLoad(index, instruction)
-        case .store: emitStore(index, instruction)
         case .loadReserved: emitLoadReserved(index, instruction)
         case .storeConditional: emitStoreConditional(index, instruction)
         case .atomic: emitAtomic(index, instruction)
@@ -356,14 +400,22 @@ final class CodeGenerator {
         }
     }
 
+    /// Before what can fault or leave through a helper: sees to it that its code is known to belong to the current guest
+    /// instruction.
+    @inline(__always)
+    private func noteAccess() {
+        let inHost = pendingFlags != .none
+        if !isNoted || inHost != notedFlagsInHost { noteGuestPC(flagsInHost: inHost) }
+    }
+
     /// Notes that code from here on belongs to the current guest instruction.
     /// - Parameter flagsInHost: a fault there finds the guest's condition codes in the host's flags register.
-    @inline(__always)
     func noteGuestPC(flagsInHost: Bool = false) {
+        isNoted = true
         notedFlagsInHost = flagsInHost
         let hostOffset = UInt32(truncatingIfNeeded: asm.at - entry)
         let guestOffset = UInt32(truncatingIfNeeded: currentPC &- unit.start)
-        sideTable.append(hostOffset << 12 | (flagsInHost ? 0x800 : 0) | guestOffset & 0x7FF)
+        sideTable.append(SideTable.entry(hostOffset, guestOffset, flagsInHost: flagsInHost))
     }
 
     /// Marks a value as a free re-reading of another.
@@ -393,13 +445,17 @@ final class CodeGenerator {
         let place = values + Int(value)
         let host = pin[global]
         if host != Self.noRegister {
-            moveInto(host, value)
             // The home is as good a place as any; it frees the temporary.
             if place.pointee.kind == ValuePlace.Kind.register {
+                asm.mov(host, place.pointee.location)
                 releaseRegister(value)
                 place.pointee.kind = ValuePlace.Kind.home
                 place.pointee.location = UInt8(truncatingIfNeeded: global)
                 globalValue[global] = value
+            } else if place.pointee.kind == ValuePlace.Kind.constant {
+                asm.movImmediate(host, unit.instructions[Int(value)].imm)
+            } else {
+                moveInto(host, value)
             }
             return
         }

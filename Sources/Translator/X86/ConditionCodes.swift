@@ -47,15 +47,19 @@ extension CodeGenerator {
         }
     }
 
-    /// Called before an operation is emitted, when the host's flags hold something or the side table says so.
+    /// Called before an operation is emitted, when the host's flags hold something.
     func prepareFlags(_ index: Int, _ instruction: Instruction) {
         switch flagEffect(index, instruction) {
         case .keeps: break
         case .leaves:
-            if pendingFlags != .none { saveFlags() }
+            // Jumps and flag exits carry the flags to where they lead (Blocks.swift).
             switch instruction.opcode {
             case .exitIfFlags: break
-            default: spoilFlags(index)
+            case .jump where instruction.aux != JumpKind.call.rawValue: break
+            default:
+                if pendingFlags != .none && isObserved(from: index) { saveFlags() }
+                pendingFlags = .none
+                spoilFlags(index)
             }
         case .uses:
             if pendingFlags != .none {
@@ -69,8 +73,6 @@ extension CodeGenerator {
             }
         case .spoils: spoilFlags(index)
         }
-        let inHost = pendingFlags != .none
-        if unit.onlyFaults(instruction) && inHost != notedFlagsInHost { noteGuestPC(flagsInHost: inHost) }
     }
 
     /// Whether the pending flags can be seen by operation `index` or a later one.
@@ -91,9 +93,10 @@ extension CodeGenerator {
     func saveFlags() {
         let value = pendingFlags
         pendingFlags = .none
-        packFlags()
-        asm.byte(0x66)
-        asm.store(.state(Int(globalOffset[flagsGlobal])), GPR.rax, wide: false)
+        let held = locked
+        claim(GPR.rax)
+        locked = held
+        storeHostFlags()
         if values[Int(value)].kind == ValuePlace.Kind.hostFlags {
             values[Int(value)].kind = ValuePlace.Kind.home
             values[Int(value)].location = UInt8(truncatingIfNeeded: flagsGlobal)
@@ -121,6 +124,27 @@ extension CodeGenerator {
         asm.set(CC.o, GPR.rax)
     }
 
+    /// The guest's flags = the host's, which stay as they are. rax is lost.
+    func storeHostFlags() {
+        asm.byte(0x9F) // lahf
+        asm.set(CC.o, GPR.rax)
+        asm.byte(0x66)
+        asm.store(.state(Int(globalOffset[flagsGlobal])), GPR.rax, wide: false)
+    }
+
+    /// The host's flags = the guest's. rax is lost.
+    func loadHostFlags() {
+        asm.extend(0xB7, GPR.rax, .state(Int(globalOffset[flagsGlobal])), wide: false)
+        unpackFlags()
+    }
+
+    /// The host's flags = ax, packed.
+    private func unpackFlags() {
+        asm.byte(0x04) // add al, 7F: OF = bit 0
+        asm.byte(0x7F)
+        asm.byte(0x9E) // sahf
+    }
+
     // MARK: getting flags into the host
 
     /// The host's flags become a flags value. rax must be claimed.
@@ -134,9 +158,7 @@ extension CodeGenerator {
         case ValuePlace.Kind.spill: asm.extend(0xB7, GPR.rax, .state(StateLayout.spill + 8 * Int(place.location)), wide: false)
         default: failed = true
         }
-        asm.byte(0x04) // add al, 7F: OF = bit 0
-        asm.byte(0x7F)
-        asm.byte(0x9E) // sahf
+        unpackFlags()
         hostFlags = root
     }
 

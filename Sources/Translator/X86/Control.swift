@@ -4,12 +4,12 @@
 import IR
 
 extension CodeGenerator {
-    private func link(_ patch: UnsafeMutablePointer<UInt8>, _ target: UInt64) {
+    func link(_ patch: UnsafeMutablePointer<UInt8>, _ target: UInt64) {
         pendingLinks.append(PendingLink(target: target, patch: patch))
     }
 
     /// A jump displacement that may be patched while other threads execute must not cross a cache line.
-    private func alignPatch(opcodeBytes: Int) {
+    func alignPatch(opcodeBytes: Int) {
         while (Int(bitPattern: asm.at) + opcodeBytes) & 63 > 60 { asm.byte(0x90) }
     }
 
@@ -23,6 +23,7 @@ extension CodeGenerator {
 
     /// Leaves for a guest address on a host condition.
     func emitExit(_ condition: UInt8, _ target: UInt64) {
+        if pendingFlags != .none || !unit.blocks.isEmpty { return emitExitWithFlags(condition, target) }
         alignPatch(opcodeBytes: 2)
         link(asm.jcc(condition), target)
     }
@@ -44,6 +45,7 @@ extension CodeGenerator {
             emitLanding(instruction.c)
             return
         }
+        if pendingFlags != .none || !unit.blocks.isEmpty, emitJumpWithFlags(index, target) { return }
         alignPatch(opcodeBytes: 1)
         link(asm.jmp(), target)
     }
@@ -64,6 +66,7 @@ extension CodeGenerator {
             asm.alu(ALU.cmp, GPR.rax, .reg(GPR.rcx))
         }
         asm.jcc(CC.ne, to: thunks.jumpCacheLookup)
+        if emitJumpToBlock(UInt64(bitPattern: address)) { return }
         alignPatch(opcodeBytes: 1)
         link(asm.jmp(), UInt64(bitPattern: address))
     }
@@ -131,8 +134,22 @@ extension CodeGenerator {
             if let second = piece.entry2 { Assembler.patch(second, to: asm.at) }
             switch piece.kind {
             case .exitToPC:
+                if piece.aux != 0 { storeHostFlags() }
                 asm.movImmediate(GPR.rax, Int64(bitPattern: piece.value))
                 asm.jmp(to: thunks.lookupExit)
+            case .linkWithFlags:
+                storeHostFlags()
+                alignPatch(opcodeBytes: 1)
+                link(asm.jmp(), piece.value)
+            case .enterBlock:
+                loadHostFlags()
+                if let entry = blocks[Int(piece.aux)].entry { asm.jmp(to: entry) }
+            case .hot:
+                asm.movImmediate(GPR.rax, Int64(bitPattern: piece.value))
+                asm.store(.state(StateLayout.exitAddress), GPR.rax)
+                asm.movImmediate(GPR.rax, Int64(bitPattern: unit.start))
+                asm.movImmediate(GPR.rcx, Int64(ExitKind.hot.rawValue))
+                asm.jmp(to: thunks.raiseExit)
             case .raise:
                 asm.movImmediate(GPR.rax, Int64(bitPattern: piece.value))
                 asm.movImmediate(GPR.rcx, Int64(piece.aux))

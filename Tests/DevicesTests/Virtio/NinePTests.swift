@@ -1,6 +1,7 @@
 import Foundation
 import GuestMemory
 import SavedState
+import Synchronization
 import Testing
 @testable import Devices
 
@@ -451,5 +452,68 @@ import Testing
         }
         #expect(outside.contents("secret") == Array("secret".utf8))
         #expect(Set(try FileManager.default.contentsOfDirectory(atPath: outside.path)) == ["secret", "export"])
+    }
+
+    /// While somebody on the host, or another guest, turns a directory into a link and back, a walk through it must never
+    /// come out elsewhere.
+    @Test func `a directory that becomes a link under the walk leads nowhere`() throws {
+        try FileManager.default.createDirectory(atPath: root + "/turning/inner", withIntermediateDirectories: true)
+        try outside.create("export/turning/inner/secret", Array("harmless".utf8))
+        try FileManager.default.createDirectory(atPath: outside.file("inner"), withIntermediateDirectories: true)
+        try outside.create("inner/secret", Array("secret".utf8))
+        let stop = Atomic<Bool>(false)
+        let done = DispatchSemaphore(value: 0)
+        let (root, away) = (root, outside.file("away"))
+        Thread.detachNewThread {
+            while !stop.load(ordering: .relaxed) {
+                rename(root + "/turning", away)
+                symlink("..", root + "/turning")
+                unlink(root + "/turning")
+                rename(away, root + "/turning")
+            }
+            done.signal()
+        }
+        var reached = 0
+        for _ in 0..<Fuzz.rounds(3000) {
+            _ = client.clunk(5)
+            if client.walk(0, 5, ["turning", "inner", "secret"]) == 0, client.open(5, 2) == 0 {
+                reached += 1
+                let text = client.read(5)
+                #expect(text == nil || text == Array("harmless".utf8))
+                _ = client.write(5, Array("harmless".utf8))
+            }
+            _ = client.clunk(6)
+            if client.walk(0, 6, ["turning", "inner"]) == 0 { _ = client.create(6, "made") }
+            _ = client.clunk(7)
+            if client.walk(0, 7, ["turning"]) == 0 {
+                _ = client.errno(76, little(UInt32(7)), string("secret"), little(UInt32(0)))
+                _ = client.errno(72, little(UInt32(7)), string("new"), little(UInt32(0o755)), little(UInt32(0)))
+            }
+        }
+        stop.store(true, ordering: .relaxed)
+        done.wait()
+        #expect(reached > 0, "the walk was never in time")
+        #expect(outside.contents("secret") == Array("secret".utf8) && outside.contents("inner/secret") == Array("secret".utf8))
+        #expect(Set(try FileManager.default.contentsOfDirectory(atPath: outside.path)) == ["secret", "inner", "export"])
+        #expect(try FileManager.default.contentsOfDirectory(atPath: outside.file("inner")) == ["secret"])
+    }
+
+    @Test(arguments: [0, 1, 4095, 0x7fff_ffff, 0x8000_0000, .max] as [UInt32])
+    func `counts are bounded by what both sides agreed on`(count: UInt32) throws {
+        client.begin(msize: 8192)
+        #expect(client.walk(0, 1, ["file"]) == 0 && client.open(1) == 0)
+        for offset: UInt64 in [0, 5, 1 << 63, .max, .max - 5] {
+            let text = client.read(1, offset, count)
+            #expect((text?.count ?? 0) <= 8192)
+            // A count that the message does not hold, and names and lists that say they are longer than it is.
+            _ = client.send(118, little(UInt32(1)) + little(offset) + little(count) + [1, 2, 3])
+        }
+        #expect(client.walk(0, 2, [String]()) == 0 && client.open(2) == 0)
+        for type: UInt8 in [40, 22, 116] { #expect(client.send(type, little(UInt32(2)) + little(UInt64(0)) + little(count)).body.count <= 8192) }
+        _ = client.send(110, little(UInt32(0)) + little(UInt32(3)) + little(UInt16(truncatingIfNeeded: count)))
+        _ = client.send(32, little(UInt32(1)) + string("user.x") + little(UInt64(count) << 32) + little(UInt32(0)))
+        _ = client.send(100, little(count) + string("9P2000.L"))
+        client.room = 1 << 20
+        #expect(client.begin(), "the session can be had again")
     }
 }

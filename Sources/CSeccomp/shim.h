@@ -1,0 +1,3 @@
+// libseccomp, which turns names and conditions into filter programs.
+#pragma once
+#include <seccomp.h>
