@@ -1,8 +1,8 @@
 // Loads and stores off one base with constant displacements, which an executor with a soft TLB may check together.
 //
-// A group ends at what may change translations or is seen by others in order: helper calls, fences, atomic operations. A
-// store joins loads only when nothing can leave the unit between them: what a unit writes on one path only must not decide
-// how its loads are checked.
+// A group ends with its block and at what may change translations or is seen by others in order: helper calls, fences,
+// atomic operations. A store joins loads only when nothing can leave the unit between them: what a unit writes on one
+// path only must not decide how its loads are checked.
 
 /// The groups of one unit. Works in memory of its own that is used again.
 public final class AccessGroups {
@@ -76,7 +76,7 @@ public final class AccessGroups {
             switch instructions[index].opcode {
             case .load, .store: openCount = join(instructions, index, openCount, exits)
             case .exitIf, .exitIfFlags, .raiseIf: exits += 1
-            case .call, .fence, .loadReserved, .storeConditional, .atomic, .compareExchange: openCount = 0
+            case .call, .fence, .loadReserved, .storeConditional, .atomic, .compareExchange, .block: openCount = 0
             default: break
             }
         }
