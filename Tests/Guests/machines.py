@@ -137,7 +137,7 @@ def cpuSeconds(process):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-@case("machines/sixteen processors")
+@case("machines/sixteen processors", on=("riscv64", "amd64"))
 def sixteen(c):
     console = c.boot(kernel=c.kernel(), initrd=c.initrd({"run": "nproc; seq 1 64 | xargs -P 16 -n 1 sh -c 'echo $0 | md5sum >/dev/null'; echo all done\n"}),
                      append=f"{append} guise.run=/run", cpus=16)
