@@ -2,7 +2,8 @@
 // FLDENV, FRSTOR, FXSAVE, XSAVE and their kin, MASKMOVDQU, MASKMOVQ, VMASKMOVPS, VPGATHERDD and theirs.
 //
 // Not compared: FIP, FDP, FOP and their selectors, which AMD processors keep only while an exception is pending; which
-// components XSAVE finds in their initial configuration, which a processor need not know exactly.
+// components XSAVE finds in their initial configuration, which a processor need not know exactly; MXCSR_MASK, as the host has
+// misaligned SSE accesses; where in its page a masked store faults.
 
 import CHost
 import Foundation
@@ -19,7 +20,7 @@ import Testing
         var testDescription: String { name }
     }
 
-    static let pointers = [6..<8, 8..<24]
+    static let pointers = [6..<8, 8..<24, 28..<32]
     static let saves: [Image] = [
         Image(name: "fnstenv", code: [0xD9, 0x37], ignored: [12..<28]),
         Image(name: "fnstenv 16", code: [0x66, 0xD9, 0x37], ignored: [6..<14]),
@@ -73,6 +74,7 @@ import Testing
         var expected = try harness.native(experiment), actual = harness.interpreted(experiment)
         var translated = try harness.generated(experiment)
         func hide(_ outcome: inout X86Outcome) {
+            outcome.address &= ~0xFFF
             for range in image.ignored {
                 for index in range { outcome.data[Self.imageOffset + index] = 0 }
             }
