@@ -58,7 +58,7 @@ import Testing
         #expect(write(MSR.lstar, 0xFFFF_8000_0000_0000) && !write(MSR.lstar, 0x8000_0000_0000)
                 && !write(MSR.fsBase, 1 << 62))
         #expect(write(0x401, 0) && !write(0x401, 1) && write(0x400, .max) && !write(MSR.efer, 2))
-        for absent: UInt32 in [0, 0x3A, 0x140, 0x1A0, 0xC001_0000, 0xC000_0105, 0x4B56_4D02] {
+        for absent: UInt32 in [0, 0x3A, 0x140, 0x1A0, 0xC001_0008, 0xC000_0105, 0x4B56_4D02] {
             let fault = p.fault { state throws(X86Fault) in _ = try state.readMSR(absent) }
             #expect(!write(absent, 0) && fault == .generalProtection)
         }

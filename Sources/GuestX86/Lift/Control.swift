@@ -143,11 +143,15 @@ extension Lifter {
     /// LOOP, LOOPE, LOOPNE: counts down at the address size, no flags; the branch needs ZF as `condition` says.
     mutating func loop(_ condition: FlagCondition?) {
         let size = Int(i.addressSize)
-        let count = b.sub(register(GPR.rcx, size), k(1, size))
-        setRegister(GPR.rcx, size, count)
-        guard let condition else { return branch(if: .notEqual, count, k(0, size)) }
-        let zero = b.constant(0, .i1)
+        let count = b.sub(register(GPR.rcx, size), k(1, size)), zero = b.constant(0, .i1)
+        guard let condition else {
+            if isBeyondLimit { raiseIf(.notEqual, count, k(0, size), ExceptionVector.generalProtection) }
+            setRegister(GPR.rcx, size, count)
+            return branch(if: .notEqual, count, k(0, size))
+        }
         let taken = b.select(nonzero(count), b.testFlags(condition, flags), zero)
+        if isBeyondLimit { raiseIf(.notEqual, taken, zero, ExceptionVector.generalProtection) }
+        setRegister(GPR.rcx, size, count)
         branch(if: .notEqual, taken, zero)
     }
 

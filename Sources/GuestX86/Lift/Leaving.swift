@@ -139,6 +139,9 @@ extension Lifter {
         return (code.base &+ UInt64(bitPattern: known)) & 0xFFFF_FFFF
     }
 
+    /// The branch's destination is known to fault: nothing of the instruction may be done when it is taken.
+    var isBeyondLimit: Bool { (is64 || code != nil) && constantTarget(relativeTarget()) == nil }
+
     /// A branch whose destination may be outside the segment, or is not known: the check is made only when it is taken.
     private mutating func branch(_ taken: ValueID, to pointer: ValueID) {
         b.exitIf(.equal, taken, b.constant(0, .i1), target: next)

@@ -67,7 +67,9 @@ enum StackOperations {
     static func enter(_ l: inout Lifter) {
         let size = Int(l.i.operandSize), step = Int64(size)
         let level = l.i.immediate2 & 31, allocation = l.i.immediate
-        let frame = l.b.add(l.register(GPR.rsp), l.k(-step))
+        // With a 16-bit stack only SP moves, whatever is pushed.
+        let moved = l.b.add(l.register(GPR.rsp), l.k(-step))
+        let frame = l.stackSize == 2 ? l.b.deposit(l.register(GPR.rsp), l.b.truncate(moved, .i16)) : moved
         l.store(l.stackAddress(-step, size: size, write: true), size, l.register(GPR.rbp, size))
         var pushed: Int64 = 1
         if level > 0 {
@@ -80,10 +82,9 @@ enum StackOperations {
             pushed += 1
             l.store(l.stackAddress(-step * pushed, size: size, write: true), size, l.b.truncate(frame, Lifter.type(size)))
         }
-        let width = l.stackSize
         l.moveStackPointer(-step * pushed - allocation)
         // rBP gets the frame at the operand's size.
-        l.setRegister(GPR.rbp, size, l.b.truncate(width == 2 ? l.truncated(frame, 2) : frame, Lifter.type(size)))
+        l.setRegister(GPR.rbp, size, l.b.truncate(frame, Lifter.type(size)))
     }
 
     static func leave(_ l: inout Lifter) {

@@ -66,6 +66,7 @@ enum X87 {
     private static func loadsAndStores(_ row: LiftTable) {
         row("fld") { $0.x87Load() }
         row("fild") { l in
+            l.checkPendingX87()
             let size = l.size(0)
             let value = l.loadExtended(l.address(size: size, write: false), size, signed: true)
             l.noteX87Data()
@@ -94,6 +95,7 @@ enum X87 {
 
     private static func control(_ row: LiftTable) {
         row("fldcw") { l in
+            l.checkPendingX87()
             let value = l.b.zeroExtend(l.read(0), .i64)
             l.callX87(.x87Control, l.k(0), value)
         }
@@ -165,6 +167,7 @@ extension Lifter {
                                      source: toStack ? 0 : register, pops: pops)
             return _ = x87(.x87Arithmetic, request)
         }
+        checkPendingX87()
         let size = size(0)
         let value = loadExtended(address(size: size, write: false), size, signed: false)
         noteX87Data()
@@ -184,13 +187,16 @@ extension Lifter {
             let value = x87Wide()
             return _ = x87(.x87Load, X87Request(operation: 2), value.low, extra: value.high)
         }
+        checkPendingX87()
         let value = loadExtended(address(size: size, write: false), size, signed: false)
         noteX87Data()
         x87(.x87Load, X87Request(operation: size == 4 ? 0 : 1), value)
     }
 
-    /// The ten bytes of the memory operand, each part as i64.
+    /// The ten bytes of the memory operand, each part as i64. As everywhere, an unmasked exception that waits comes before
+    /// anything that memory may raise.
     mutating func x87Wide() -> (low: ValueID, high: ValueID) {
+        checkPendingX87()
         let place = address(size: 10, write: false)
         let low = load(place, 8)
         let high = b.load(place.base, place.displacement &+ 8, memoryFormat(2), .i64)

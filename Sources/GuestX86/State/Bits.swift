@@ -109,4 +109,6 @@ public enum EventLine {
     public static let nmi: UInt32 = 2
     public static let initialize: UInt32 = 4
     public static let startup: UInt32 = 8
+    /// Another NMI beside one that has not been taken yet.
+    static let secondNMI: UInt32 = 16
 }

@@ -93,7 +93,8 @@ extension X86State {
     /// INT n, INT3, INTO, ICEBP. The caller leaves the unit for pc when this returns.
     /// - Parameter next: linear address of the next instruction.
     func softwareInterrupt(_ vector: UInt8, _ source: InterruptSource, next: UInt64) throws(X86Fault) {
-        if source == .debugInstruction { self[SystemLayout.dr7] &= ~DebugBits.generalDetect }
+        // What MOV SS held back is reported with it.
+        if source == .debugInstruction { noteDebug(self[word: SystemLayout.pendingDebug]) }
         try enter(X86Fault(vector: vector), source, offset(ofLinear: next))
         stepEntered()
     }

@@ -45,7 +45,11 @@ extension X86State {
         if line == EventLine.startup {
             atomic(SystemLayout.startupVector).pointee.store(UInt32(vector), ordering: .relaxed)
         }
-        atomic(SystemLayout.events).pointee.bitwiseOr(line, ordering: .sequentiallyConsistent)
+        let before = atomic(SystemLayout.events).pointee.bitwiseOr(line, ordering: .sequentiallyConsistent).oldValue
+        // One that is being taken and one that waits for it: the second is not lost if it comes before the first is seen.
+        if line == EventLine.nmi, before & EventLine.nmi != 0, self[word: SystemLayout.nmiBlocked] == 0 {
+            atomic(SystemLayout.events).pointee.bitwiseOr(EventLine.secondNMI, ordering: .sequentiallyConsistent)
+        }
     }
 
     /// What is to be done before the next instruction, or nil. NMI, INIT and start-up IPIs are taken off the list.
@@ -74,7 +78,8 @@ extension X86State {
             return nil
         }
         guard isNMI else { return .interrupt }
-        events.pointee.bitwiseAnd(~EventLine.nmi, ordering: .sequentiallyConsistent)
+        let taken = pending & EventLine.secondNMI != 0 ? EventLine.secondNMI : EventLine.nmi
+        events.pointee.bitwiseAnd(~taken, ordering: .sequentiallyConsistent)
         return .nmi
     }
 

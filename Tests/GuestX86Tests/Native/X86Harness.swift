@@ -118,6 +118,7 @@ final class X86Harness {
         for number in 0..<16 { state.setRegister(number, before.general[number]) }
         // As in every process, interrupts are enabled.
         state.eflags = before.flags | EFlags.interrupt
+        state.xcr0 = XCR0.x87 | XCR0.sse | XCR0.avx
         state.mode = experiment.is64 ? .program64 : .program32
         if before.mxcsr & 0x1F80 != 0x1F80 { state.mode = Mode(rawValue: state.mode.rawValue | Mode.simdTraps) }
         before.xmm.withUnsafeBytes { (block + X86Layout.xmm(0)).copyMemory(from: $0.baseAddress!, byteCount: 256) }
