@@ -52,7 +52,7 @@ enum Control {
 
     static func ret(_ l: inout Lifter) {
         let size = Int(l.i.operandSize)
-        let address = l.codeAddress(l.b.zeroExtend(l.peek(size), .i64))
+        let address = l.codeAddress(l.b.zeroExtend(l.peek(size), .i64), isReturn: true)
         let dropped = l.operand(0).kind == .immediate ? l.i.immediate : 0
         l.moveStackPointer(Int64(size) + dropped)
         l.jump(checked: address, kind: .return)
