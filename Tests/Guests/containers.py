@@ -315,6 +315,28 @@ def times(c):
     expect(b.run().out.startswith("1000"), "no offset")
 
 
+@case("containers/network devices keep their addresses", notQEMU=noQEMU)
+def netDevices(c):
+    b = Bundle(c)
+    ip = c.need("ip")
+    name = f"gt{os.getpid()}"[:15]
+    if c.run([ip, "link", "add", name, "type", "veth", "peer", "name", f"{name}p"]).status:
+        raise Skip("this kernel has no veth")
+    try:
+        c.run([ip, "addr", "add", "192.0.2.7/24", "dev", name]).expect("")
+        c.run([ip, "link", "set", name, "up"]).expect("")
+        b.linux["netDevices"] = {name: {"name": "inside0"}}
+        (b.rootfs / "bin/ip").symlink_to("busybox")
+        b.sh("ip addr show inside0")
+        result = b.run()
+        expect("192.0.2.7/24" in result.out and ",UP" in result.out, f"{result.out!r} {result.err!r}")
+    finally:
+        c.run([ip, "link", "del", f"{name}p"])
+    b.linux["netDevices"] = {"no-such-dev": {}}
+    result = b.run()
+    expect(result.status == 1 and "linux.netDevices.no-such-dev" in result.err, result.err)
+
+
 @case("containers/seccomp", notQEMU=noQEMU)
 def seccomp(c):
     b = Bundle(c)

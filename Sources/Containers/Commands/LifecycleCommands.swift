@@ -6,7 +6,7 @@ import Host
 import JSON
 
 struct StartCommand: RuntimeCommand {
-    static let name = "start"
+    static let verb = "start"
     static let usage = "ID"
     static let abstract = "starts the program of a created container"
     var options: [Arguments.Option] { [] }
@@ -49,7 +49,7 @@ struct StartCommand: RuntimeCommand {
 }
 
 struct StateCommand: RuntimeCommand {
-    static let name = "state"
+    static let verb = "state"
     static let usage = "ID"
     static let abstract = "prints the state of a container"
     var options: [Arguments.Option] { [] }
@@ -67,7 +67,7 @@ struct StateCommand: RuntimeCommand {
 }
 
 struct KillCommand: RuntimeCommand {
-    static let name = "kill"
+    static let verb = "kill"
     static let usage = "[--all] ID [SIGNAL]"
     static let abstract = "sends a signal to a container's process"
     private final class Values { var isForAll = false }
@@ -102,7 +102,7 @@ struct KillCommand: RuntimeCommand {
 }
 
 struct DeleteCommand: RuntimeCommand {
-    static let name = "delete"
+    static let verb = "delete"
     static let usage = "[--force] ID"
     static let abstract = "removes a stopped container"
     private final class Values { var force = false }
