@@ -103,16 +103,13 @@ void guise_step_capabilities(struct init *init, const struct guise_step *step) {
 
 // The listener must leave through a process that the filter does not bind: a filter may stop sendmsg itself and ask the very
 // listener about it. The courier shares the descriptor table and one word of memory.
-// `word` is -1 until there is a listener, then its number, and -2 or less once it has been sent; `lives` is 0 after the end.
+// `word` is -1 until there is a listener, then its number, and -2 or less once it has been sent.
 static void start_courier(struct init *init, const struct guise_step *step, int socket, volatile int *word) {
     // Ignored, so that no dead courier is left to the program.
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGCHLD, &ignore, 0);
     int bound = getpid();
-    word[1] = 1;
-    struct clone_args arguments = {
-        .flags = CLONE_FILES | CLONE_CHILD_CLEARTID, .exit_signal = SIGCHLD, .child_tid = (uint64_t)(uintptr_t)(word + 1),
-    };
+    struct clone_args arguments = {.flags = CLONE_FILES, .exit_signal = SIGCHLD};
     long courier = syscall(SYS_clone3, &arguments, sizeof arguments);
     if (courier < 0) guise_fail(init, step, "clone3", 0);
     if (courier > 0) return;
@@ -132,11 +129,14 @@ static void start_courier(struct init *init, const struct guise_step *step, int 
     _exit(0);
 }
 
-// Only memory is touched while the listener may be asked about any call of ours.
+// Only memory is touched while the listener may be asked about any call of ours; the clock is memory too.
 static void await_courier(volatile int *word) {
-    while (word[1] != 0) __asm__ volatile("" ::: "memory");
-    // The kernel clears the word a moment before the process is gone.
-    for (volatile int i = 0; i < 200000; i++) continue;
+    while (*word >= 0) __asm__ volatile("" ::: "memory");
+    // It ends right after its last word. A courier that ends after execve would be the program's to wait for.
+    struct timespec began, now;
+    clock_gettime(CLOCK_MONOTONIC, &began);
+    do clock_gettime(CLOCK_MONOTONIC, &now);
+    while ((now.tv_sec - began.tv_sec) * 1000000000 + now.tv_nsec - began.tv_nsec < 1000000);
 }
 
 void guise_step_seccomp(struct init *init, const struct guise_step *step) {

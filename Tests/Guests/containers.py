@@ -39,6 +39,8 @@ class Bundle:
         self.path, self.rootfs = c.work / "bundle", c.work / "bundle/rootfs"
         self.program = [beside] if beside.exists() else [c.guise, "oci"]
         self.state = c.work / "state"
+        # Ended with the case, whatever becomes of that.
+        c.consoles.append(self)
         for name in ["bin", "proc", "sys", "dev", "etc", "tmp"]:
             (self.rootfs / name).mkdir(parents=True)
         shutil.copy(busybox, self.rootfs / "bin/busybox")
@@ -66,6 +68,10 @@ class Bundle:
                 "readonlyPaths": ["/proc/sys", "/proc/sysrq-trigger"],
             },
         }
+
+    def kill(self):
+        if self.state.exists():
+            subprocess.run([*self.program, "--root", self.state, "delete", "--force", self.id], capture_output=True)
 
     @property
     def process(self):
