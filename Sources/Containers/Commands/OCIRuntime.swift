@@ -91,7 +91,7 @@ public final class OCIRuntime {
                 ? "--systemd-cgroup: cgroups through systemd are not supported; use the engine's cgroupfs manager"
                 : "--systemd-cgroup: systemd does not run on this host; use the engine's cgroupfs manager")
         }
-        store = StateStore(path: try HostFiles.absolute(try root ?? StateStore.defaultPath()))
+        store = StateStore(path: try HostFiles.absolute(root ?? StateStore.defaultPath()))
         guard let word = line.nextIfAny(), word != "help" else {
             print(Self.help(options))
             return 0
