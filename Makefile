@@ -11,6 +11,11 @@ RELEASE = -c release --product guise --disable-local-rpath -Xswiftc -static-exec
 	-Xswiftc -use-ld=lld -Xswiftc -Xclang-linker -Xswiftc -static-pie
 BINARY = .build/release/guise
 
+# The OCI runtime starts several times for each container: static and not relocated at every start. Its flags differ, so it
+# has a build directory of its own.
+OCI_RELEASE = -c release --product guise-oci --scratch-path .build/oci -Xswiftc -static-executable
+OCI_BINARY = .build/release/guise-oci
+
 .PHONY: help build run test test-unit test-guests test-chaos test-tsan fuzz bench install uninstall clean
 
 help:
@@ -25,6 +30,8 @@ build:
 	@Scripts/fresh-modules.sh release
 	@echo "==> building (release)" >&2
 	@$(SWIFT) build $(RELEASE) $$(test -t 1 || echo --quiet)
+	@$(SWIFT) build $(OCI_RELEASE) $$(test -t 1 || echo --quiet)
+	@install -m 755 .build/oci/release/guise-oci $(OCI_BINARY)
 
 run: build
 	@Scripts/run.sh $(ARCH)
@@ -60,6 +67,7 @@ bench: build
 install:
 	@test -x $(BINARY) || $(MAKE) build
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/guise
+	install -D -m 755 -s $(OCI_BINARY) $(DESTDIR)$(PREFIX)/bin/guise-oci
 	install -D -m 644 docs/guise.1 $(DESTDIR)$(PREFIX)/share/man/man1/guise.1
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
@@ -68,7 +76,7 @@ install:
 	$(BINARY) completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/guise.fish
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/guise $(DESTDIR)$(PREFIX)/share/man/man1/guise.1 \
+	rm -f $(DESTDIR)$(PREFIX)/bin/guise $(DESTDIR)$(PREFIX)/bin/guise-oci $(DESTDIR)$(PREFIX)/share/man/man1/guise.1 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/guise \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_guise \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/guise.fish

@@ -1,3 +1,4 @@
+// What container_host.h declares: the system calls behind the runtime.
 #include "init.h"
 #include "container_host.h"
 #include <linux/bpf.h>

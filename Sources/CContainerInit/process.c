@@ -103,12 +103,16 @@ void guise_step_capabilities(struct init *init, const struct guise_step *step) {
 
 // The listener must leave through a process that the filter does not bind: a filter may stop sendmsg itself and ask the very
 // listener about it. The courier shares the descriptor table and one word of memory.
-static int start_courier(struct init *init, const struct guise_step *step, int socket, volatile int *word) {
-    struct clone_args arguments = {.flags = CLONE_FILES | CLONE_PARENT};
+// `word` is -1 until there is a listener, then its number, and -2 or less once it has been sent.
+static void start_courier(struct init *init, const struct guise_step *step, int socket, volatile int *word) {
+    // Ignored, so that no dead courier is left to the program.
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigaction(SIGCHLD, &ignore, 0);
     int bound = getpid();
+    struct clone_args arguments = {.flags = CLONE_FILES, .exit_signal = SIGCHLD};
     long courier = syscall(SYS_clone3, &arguments, sizeof arguments);
     if (courier < 0) guise_fail(init, step, "clone3", 0);
-    if (courier > 0) return (int)courier;
+    if (courier > 0) return;
     while (*word == -1) {
         struct timespec pause = {0, 50000};
         nanosleep(&pause, 0);
@@ -118,20 +122,21 @@ static int start_courier(struct init *init, const struct guise_step *step, int s
     if (listener >= 0) {
         static char text[1 << 16];
         long length = state >= 0 ? pread(state, text, sizeof text, 0) : 0;
-        char control[CMSG_SPACE(sizeof(int))] = {0};
-        struct iovec data = {text, length > 0 ? (unsigned long)length : 0};
-        struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control,
-            .msg_controllen = sizeof control};
-        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-        header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(sizeof listener);
-        memcpy(CMSG_DATA(header), &listener, sizeof listener);
-        long sent = sendmsg(socket, &message, MSG_NOSIGNAL);
+        long sent = guise_send_descriptor(socket, text, length > 0 ? (unsigned long)length : 0, listener);
         close(listener);
         *word = sent < 0 ? -3 - errno : -2;
     }
     _exit(0);
+}
+
+// Only memory is touched while the listener may be asked about any call of ours; the clock is memory too.
+static void await_courier(volatile int *word) {
+    while (*word >= 0) __asm__ volatile("" ::: "memory");
+    // It ends right after its last word. A courier that ends after execve would be the program's to wait for.
+    struct timespec began, now;
+    clock_gettime(CLOCK_MONOTONIC, &began);
+    do clock_gettime(CLOCK_MONOTONIC, &now);
+    while ((now.tv_sec - began.tv_sec) * 1000000000 + now.tv_nsec - began.tv_nsec < 1000000);
 }
 
 void guise_step_seccomp(struct init *init, const struct guise_step *step) {
@@ -148,12 +153,13 @@ void guise_step_seccomp(struct init *init, const struct guise_step *step) {
     start_courier(init, step, socket, word);
     long listener = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags | SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
     if (listener < 0) {
+        int code = errno;
         *word = -2;
+        errno = code;
         guise_fail(init, step, "seccomp", "listener");
     }
     *word = (int)listener;
-    // Only memory is touched while the listener may be asked about any call of ours.
-    while (*word >= 0) __asm__ volatile("" ::: "memory");
+    await_courier(word);
     if (*word < -2) {
         errno = -3 - *word;
         guise_fail(init, step, "sendmsg", "seccomp listener");

@@ -149,6 +149,33 @@ import Testing
         }
     }
 
+    @Test func `damaged documents end in errors`() {
+        // Any byte may change, go or come; what is read must be read or refused, never trap.
+        var seed: UInt64 = 7
+        func random(_ bound: Int) -> Int {
+            seed = seed &* 6364136223846793005 &+ 1442695040888963407
+            return Int(seed >> 33) % bound
+        }
+        let text = Array(FullConfiguration.value.text().utf8)
+        let interesting = Array("{}[]\",:-0123456789eE.\\u\u{0}tfn/".utf8)
+        for _ in 0..<2000 {
+            var copy = text
+            for _ in 0...random(4) {
+                let place = random(copy.count)
+                switch random(4) {
+                case 0: copy[place] = UInt8(random(256))
+                case 1: copy[place] = interesting[random(interesting.count)]
+                case 2: copy.remove(at: place)
+                default: copy.removeSubrange(place..<min(copy.count, place + random(200)))
+                }
+                if copy.isEmpty { copy = [0x7B] }
+            }
+            if let configuration = try? Configuration(document: copy) {
+                _ = try? ContainerPlan(configuration, PlanContext(bundle: "/b", rootfs: "/b/r", id: "id")).plan.encoded()
+            }
+        }
+    }
+
     @Test func `a huge or deep document is refused`() {
         #expect(throws: ConfigurationError.self) { try Configuration(document: [UInt8](repeating: 0x20, count: Configuration.sizeMax + 1)) }
         #expect(throws: ConfigurationError.self) { try Configuration(document: [UInt8](repeating: UInt8(ascii: "["), count: 1 << 20)) }

@@ -26,6 +26,18 @@ extension ContainerCgroup {
         }
     }
 
+    /// The controllers of v2 that these limits use; the others may stay where they are.
+    static func controllers(for resources: Resources) -> Set<String> {
+        var names = Set(resources.unified.map { String($0.key.prefix { $0 != "." }) })
+        if resources.memory.isGiven { names.insert("memory") }
+        if resources.cpu.isGiven { names.formUnion(["cpu", "cpuset"]) }
+        if resources.pidsLimit != nil { names.insert("pids") }
+        if resources.blockIO.isGiven { names.insert("io") }
+        if !resources.hugepageLimits.isEmpty { names.insert("hugetlb") }
+        if !resources.rdma.isEmpty { names.insert("rdma") }
+        return names
+    }
+
     /// The writes in the order in which the kernel accepts them.
     func writes(for resources: Resources) throws -> [CgroupWrite] {
         var writes: [CgroupWrite] = []

@@ -11,9 +11,6 @@ struct ContainerCgroup {
         var hierarchy: CgroupHierarchy
         /// The cgroup's directory.
         var directory: String
-        /// The directories that `create` made for it, outermost first.
-        var made: [String] = []
-
         func has(_ controller: String) -> Bool { hierarchy.controllers.contains(controller) }
     }
 
@@ -25,6 +22,21 @@ struct ContainerCgroup {
             let path = CgroupLayout.path(configured: configuredPath, id: id, in: hierarchy)
             return Part(hierarchy: hierarchy, directory: hierarchy.directory(of: path))
         }
+    }
+
+    /// Directories above the container's own that are not there yet, outermost first: `create` will make them, and `remove` takes
+    /// them away again unless others use them by then.
+    func missingParents() -> [String] {
+        var missing: [String] = []
+        for part in parts {
+            let top = part.hierarchy.mountPoint
+            var path = top
+            for name in part.directory.dropFirst(top.utf8.count).split(separator: "/").dropLast() {
+                path += "/" + name
+                if access(path, F_OK) != 0 { missing.append(path) }
+            }
+        }
+        return missing
     }
 
     /// Cgroups that exist, by the directories noted in a container's state.
@@ -46,11 +58,14 @@ struct ContainerCgroup {
     /// Makes the directories.
     /// - Parameter mayFail: without privilege over cgroups a hierarchy is left out instead of failing.
     /// - Throws: `HostError`; what was made then stays noted in `parts` for `remove`.
-    mutating func create(mayFail: Bool) throws {
+    mutating func create(mayFail: Bool, limitedBy controllers: Set<String> = []) throws {
+        // Beside v1, v2's controllers stay with the root until a limit needs one: others may want them in v1.
+        let isPure = parts.allSatisfy(\.hierarchy.isUnified)
         var index = 0
         while index < parts.count {
             do {
-                try create(&parts[index])
+                let delegated = parts[index].hierarchy.controllers.filter { isPure || controllers.contains($0) }
+                try create(parts[index], delegating: delegated)
                 index += 1
             } catch let error as HostError {
                 guard mayFail, error.errno == EACCES || error.errno == EPERM || error.errno == EROFS else { throw error }
@@ -59,26 +74,22 @@ struct ContainerCgroup {
         }
     }
 
-    private func create(_ part: inout Part) throws {
+    private func create(_ part: Part, delegating controllers: [String]) throws {
         let top = part.hierarchy.mountPoint
         guard part.directory != top else { return }
         var path = top
-        for name in part.directory.dropFirst(top.count).split(separator: "/") {
+        for name in part.directory.dropFirst(top.utf8.count).split(separator: "/") {
             let parent = path
             path += "/" + name
-            if part.hierarchy.isUnified { try Self.delegate(part.hierarchy.controllers, from: parent) }
-            if mkdir(path, 0o755) == 0 {
-                part.made.append(path)
-            } else if errno != EEXIST {
-                throw HostError("mkdir", path)
-            }
+            if part.hierarchy.isUnified { Self.delegate(controllers, from: parent) }
+            guard mkdir(path, 0o755) == 0 || errno == EEXIST else { throw HostError("mkdir", path) }
             if part.has("cpuset"), !part.hierarchy.isUnified { try Self.inheritCPUSet(path, from: parent) }
         }
     }
 
     /// v2: a directory's children have a controller only if the directory hands it out. Those that cannot be had are
     /// noticed when a limit is written.
-    private static func delegate(_ controllers: [String], from directory: String) throws {
+    private static func delegate(_ controllers: [String], from directory: String) {
         guard !controllers.isEmpty else { return }
         let active = Set((HostFiles.line(directory + "/cgroup.subtree_control") ?? "").split(separator: " ").map(String.init))
         for controller in controllers where !active.contains(controller) {
@@ -173,12 +184,10 @@ struct ContainerCgroup {
     }
 
     /// Removes the directories with all below them. Processes must have ended; their last traces may take a moment.
-    func remove() throws {
-        for part in parts where part.directory != part.hierarchy.mountPoint {
-            try Self.remove(part.directory, depth: 0)
-            // Directories above it that only this container's path needed.
-            for directory in part.made.dropLast().reversed() { rmdir(directory) }
-        }
+    /// - Parameter parents: those that `missingParents` told before.
+    func remove(parents: [String]) throws {
+        for part in parts where part.directory != part.hierarchy.mountPoint { try Self.remove(part.directory, depth: 0) }
+        for directory in parents.reversed() { rmdir(directory) }
     }
 
     private static func remove(_ directory: String, depth: Int) throws {

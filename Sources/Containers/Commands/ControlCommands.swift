@@ -17,7 +17,7 @@ final class FormatOption {
 }
 
 struct ListCommand: RuntimeCommand {
-    static let name = "list"
+    static let verb = "list"
     static let usage = "[OPTIONS]"
     static let abstract = "prints all containers"
     private let format = FormatOption()
@@ -81,7 +81,7 @@ enum Table {
 }
 
 struct ProcessesCommand: RuntimeCommand {
-    static let name = "ps"
+    static let verb = "ps"
     static let usage = "[OPTIONS] ID"
     static let abstract = "prints the processes of a container"
     private let format = FormatOption()
@@ -111,7 +111,7 @@ struct ProcessesCommand: RuntimeCommand {
 }
 
 struct PauseCommand: RuntimeCommand {
-    static let name = "pause"
+    static let verb = "pause"
     static let usage = "ID"
     static let abstract = "stops all processes of a container where they are"
     var options: [Arguments.Option] { [] }
@@ -123,7 +123,7 @@ struct PauseCommand: RuntimeCommand {
 }
 
 struct ResumeCommand: RuntimeCommand {
-    static let name = "resume"
+    static let verb = "resume"
     static let usage = "ID"
     static let abstract = "lets the processes of a paused container go on"
     var options: [Arguments.Option] { [] }

@@ -29,7 +29,7 @@ final class CreationArguments {
 }
 
 struct CreateCommand: RuntimeCommand {
-    static let name = "create"
+    static let verb = "create"
     static let usage = "[OPTIONS] ID"
     static let abstract = "makes a container from a bundle"
     private let arguments = CreationArguments()
@@ -50,7 +50,7 @@ struct CreateCommand: RuntimeCommand {
 }
 
 struct RunCommand: RuntimeCommand {
-    static let name = "run"
+    static let verb = "run"
     static let usage = "[OPTIONS] ID"
     static let abstract = "makes a container, starts it and waits for it"
     private let arguments = CreationArguments()

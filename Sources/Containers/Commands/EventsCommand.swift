@@ -5,7 +5,7 @@ import Host
 import JSON
 
 struct EventsCommand: RuntimeCommand {
-    static let name = "events"
+    static let verb = "events"
     static let usage = "[OPTIONS] ID"
     static let abstract = "prints the statistics of a container, again and again or once"
     private final class Values { var isOnce = false, seconds = 5 }

@@ -6,7 +6,7 @@ import Host
 import JSON
 
 struct ExecCommand: RuntimeCommand {
-    static let name = "exec"
+    static let verb = "exec"
     static let usage = "[OPTIONS] ID PROGRAM [ARGUMENTS]"
     static let abstract = "runs a program in a running container"
 

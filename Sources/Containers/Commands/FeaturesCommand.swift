@@ -5,7 +5,7 @@ import Glibc
 import JSON
 
 struct FeaturesCommand: RuntimeCommand {
-    static let name = "features"
+    static let verb = "features"
     static let usage = ""
     static let abstract = "prints what the runtime can do"
     var options: [Arguments.Option] { [] }

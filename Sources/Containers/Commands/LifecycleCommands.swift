@@ -6,7 +6,7 @@ import Host
 import JSON
 
 struct StartCommand: RuntimeCommand {
-    static let name = "start"
+    static let verb = "start"
     static let usage = "ID"
     static let abstract = "starts the program of a created container"
     var options: [Arguments.Option] { [] }
@@ -29,7 +29,11 @@ struct StartCommand: RuntimeCommand {
         var got = 0
         repeat { got = recv(channel.number, &message, MemoryLayout<guise_message>.size, 0) } while got < 0 && errno == EINTR
         // The end of the connection is execve's success.
-        if got > 0, message.kind == guise_message_error.rawValue { throw Launch.error(message) }
+        if got > 0, message.kind == guise_message_error.rawValue {
+            // It ends on its own; whoever asks next finds it stopped.
+            Deletion.awaitEnd(Descriptor(guise_pidfd_open(record.pid)))
+            throw Launch.error(message)
+        }
         unlinkat(directory.directory.number, "start", 0)
         let configuration = try directory.configuration()
         do {
@@ -45,7 +49,7 @@ struct StartCommand: RuntimeCommand {
 }
 
 struct StateCommand: RuntimeCommand {
-    static let name = "state"
+    static let verb = "state"
     static let usage = "ID"
     static let abstract = "prints the state of a container"
     var options: [Arguments.Option] { [] }
@@ -63,7 +67,7 @@ struct StateCommand: RuntimeCommand {
 }
 
 struct KillCommand: RuntimeCommand {
-    static let name = "kill"
+    static let verb = "kill"
     static let usage = "[--all] ID [SIGNAL]"
     static let abstract = "sends a signal to a container's process"
     private final class Values { var isForAll = false }
@@ -98,7 +102,7 @@ struct KillCommand: RuntimeCommand {
 }
 
 struct DeleteCommand: RuntimeCommand {
-    static let name = "delete"
+    static let verb = "delete"
     static let usage = "[--force] ID"
     static let abstract = "removes a stopped container"
     private final class Values { var force = false }
@@ -141,7 +145,7 @@ enum Deletion {
         let cgroup = ContainerCgroup(layout: CgroupLayout.ofHost(), directories: record.cgroups)
         cgroup.killAll()
         awaitEnd(process)
-        try cgroup.remove()
+        try cgroup.remove(parents: record.cgroupParents)
         if let depth = record.hostMountDepth { HostMounts.remove(record.rootfs, downTo: depth) }
         let configuration = try? directory.configuration()
         try directory.remove()
@@ -155,7 +159,8 @@ enum Deletion {
         }
     }
 
-    private static func awaitEnd(_ process: Descriptor) {
+    /// Waits until a process, given by a descriptor, has ended: at most ten seconds.
+    static func awaitEnd(_ process: Descriptor) {
         guard process.number >= 0 else { return }
         var wait = pollfd(fd: process.number, events: Int16(POLLIN), revents: 0)
         poll(&wait, 1, 10000)

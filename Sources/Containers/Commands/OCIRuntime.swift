@@ -7,7 +7,7 @@ import JSON
 /// A command of the runtime.
 protocol RuntimeCommand {
     /// The word on the command line, what follows it, and what it does.
-    static var name: String { get }
+    static var verb: String { get }
     static var usage: String { get }
     static var abstract: String { get }
     init()
@@ -91,20 +91,20 @@ public final class OCIRuntime {
                 ? "--systemd-cgroup: cgroups through systemd are not supported; use the engine's cgroupfs manager"
                 : "--systemd-cgroup: systemd does not run on this host; use the engine's cgroupfs manager")
         }
-        store = StateStore(path: try HostFiles.absolute(try root ?? StateStore.defaultPath()))
+        store = StateStore(path: try HostFiles.absolute(root ?? StateStore.defaultPath()))
         guard let word = line.nextIfAny(), word != "help" else {
             print(Self.help(options))
             return 0
         }
-        guard let type = Self.commands.first(where: { $0.name == word }) else {
-            throw RuntimeError("No command '\(word)'; there are \(Self.commands.map { $0.name }.joined(separator: ", "))")
+        guard let type = Self.commands.first(where: { $0.verb == word }) else {
+            throw RuntimeError("No command '\(word)'; there are \(Self.commands.map { $0.verb }.joined(separator: ", "))")
         }
         let command = type.init()
         do {
             try line.read(command.options)
             return try command.run(&line, self)
         } catch is HelpRequest {
-            print("guise-oci \(type.name) \(type.usage)\n\n\(type.abstract)\n")
+            print("guise-oci \(type.verb) \(type.usage)\n\n\(type.abstract)\n")
             for option in command.options { print(option.line) }
             return 0
         }
@@ -113,7 +113,7 @@ public final class OCIRuntime {
     private static func help(_ options: [Arguments.Option]) -> String {
         var text = "guise-oci [OPTIONS] COMMAND [OPTIONS] ARGUMENTS\n\nRuns containers by the OCI runtime specification.\n\n"
         for command in commands {
-            let name = command.name + String(repeating: " ", count: max(1, 10 - command.name.utf8.count))
+            let name = command.verb + String(repeating: " ", count: max(1, 10 - command.verb.utf8.count))
             text += "  \(name)\(command.abstract)\n"
         }
         return text + "\n" + options.map(\.line).joined(separator: "\n")

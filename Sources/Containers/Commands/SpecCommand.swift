@@ -5,7 +5,7 @@ import Host
 import JSON
 
 struct SpecCommand: RuntimeCommand {
-    static let name = "spec"
+    static let verb = "spec"
     static let usage = "[OPTIONS]"
     static let abstract = "writes a config.json to begin with"
     private final class Values { var bundle = ".", isRootless = false }

@@ -5,7 +5,7 @@ import Host
 import JSON
 
 struct UpdateCommand: RuntimeCommand {
-    static let name = "update"
+    static let verb = "update"
     static let usage = "[OPTIONS] ID"
     static let abstract = "changes the resource limits of a container"
 

@@ -5,7 +5,7 @@ import Glibc
 import Host
 
 enum NetworkDevices {
-    /// Moves each device by name and gives it its name in the container. Addresses that the device has stay with it.
+    /// Moves each device by name and gives it its name in the container. Permanent global addresses stay; the device is up.
     static func move(_ devices: [(host: String, container: String)], to pid: Int32) throws {
         guard !devices.isEmpty else { return }
         let target = try HostFiles.open("/proc/\(pid)/ns/net", O_RDONLY)

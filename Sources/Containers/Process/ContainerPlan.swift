@@ -140,7 +140,7 @@ struct ContainerPlan {
         addDevices()
         if process.isTerminal {
             let size = process.consoleSize.map { UInt64($0.height) << 16 | UInt64($0.width) } ?? 0
-            plan.add(guise_op_console, "process.terminal", a: UInt64(context.console ?? -1), b: size, text4: "/dev/console")
+            plan.add(guise_op_console, "process.terminal", a: UInt64(UInt32(bitPattern: context.console ?? -1)), b: size, text4: "/dev/console")
         }
         plan.add(guise_op_directory, "process.cwd", text4: process.workingDirectory)
 

@@ -64,6 +64,7 @@ final class Creation {
         }
         cgroup = ContainerCgroup(layout: CgroupLayout.ofHost(), configuredPath: configuration.linux.cgroupsPath, id: options.id)
         record.cgroups = cgroup.directories
+        record.cgroupParents = cgroup.missingParents()
         do {
             try directory.write(record)
             try directory.writeConfiguration(document)
@@ -94,7 +95,10 @@ final class Creation {
     private func makeCgroups() throws {
         let isPrivileged = geteuid() == 0
         let resources = configuration.linux.resources ?? Resources()
-        try cgroup.create(mayFail: record.isRootless && configuration.linux.cgroupsPath == nil && !resources.hasLimits)
+        try cgroup.create(
+            mayFail: record.isRootless && configuration.linux.cgroupsPath == nil && !resources.hasLimits,
+            limitedBy: ContainerCgroup.controllers(for: resources)
+        )
         if record.cgroups != cgroup.directories {
             record.cgroups = cgroup.directories
             try directory.write(record)
@@ -306,7 +310,7 @@ final class Creation {
     func abandon() {
         launch?.kill()
         cgroup.killAll()
-        try? cgroup.remove()
+        try? cgroup.remove(parents: record.cgroupParents)
         if let depth = record.hostMountDepth { HostMounts.remove(record.rootfs, downTo: depth) }
         try? directory.remove()
     }

@@ -41,7 +41,7 @@ enum ExecPlan {
         }
         if process.isTerminal {
             let size = process.consoleSize.map { UInt64($0.height) << 16 | UInt64($0.width) } ?? 0
-            plan.add(guise_op_console, "process.terminal", a: UInt64(context.console ?? -1), b: size)
+            plan.add(guise_op_console, "process.terminal", a: UInt64(UInt32(bitPattern: context.console ?? -1)), b: size)
         }
         plan.add(guise_op_session, "process.terminal", flags: process.isTerminal ? guise_flag_terminal.rawValue : 0)
         if let affinity = process.execCPUAffinity?.final ?? process.execCPUAffinity?.initial {

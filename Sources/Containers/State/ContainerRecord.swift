@@ -25,6 +25,8 @@ struct ContainerRecord: Equatable {
     var owner: UInt32
     /// The cgroups, one for each hierarchy.
     var cgroups: [String] = []
+    /// Directories above those that were not there before.
+    var cgroupParents: [String] = []
     /// Whether set-up has ended well.
     var isCreated = false
     /// How many mounts lay on the root file system before, for a container that mounts in the runtime's mount namespace.
@@ -38,7 +40,8 @@ struct ContainerRecord: Equatable {
             ("id", .string(id)), ("ociVersion", .string(ociVersion)), ("bundle", .string(bundle)),
             ("rootfs", .string(rootfs)), ("annotations", .strings(annotations)), ("pid", .integer(pid)),
             ("startTime", .integer(startTime)), ("created", .string(created)), ("owner", .integer(owner)),
-            ("cgroups", .array(cgroups.map(JSONValue.string))), ("isCreated", .boolean(isCreated)),
+            ("cgroups", .array(cgroups.map(JSONValue.string))),
+            ("cgroupParents", .array(cgroupParents.map(JSONValue.string))), ("isCreated", .boolean(isCreated)),
             ("isRootless", .boolean(isRootless)), ("hostMountDepth", hostMountDepth.map { .integer($0) }),
         ])
     }
@@ -63,6 +66,7 @@ struct ContainerRecord: Equatable {
         created = try node.required("created", Node.string)
         owner = try node.required("owner", Node.uint32)
         cgroups = try node.required("cgroups", Node.strings)
+        cgroupParents = try node.required("cgroupParents", Node.strings)
         isCreated = try node.required("isCreated", Node.boolean)
         isRootless = try node.required("isRootless", Node.boolean)
         hostMountDepth = try node.optional("hostMountDepth", Node.integer(0...Int.max))

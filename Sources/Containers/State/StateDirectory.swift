@@ -10,12 +10,10 @@ struct StateStore {
     let path: String
 
     /// The default: /run/guise-oci, or below $XDG_RUNTIME_DIR for other users than root.
-    static func defaultPath() throws -> String {
-        if geteuid() == 0, getenv("XDG_RUNTIME_DIR") == nil { return "/run/guise-oci" }
-        guard let directory = getenv("XDG_RUNTIME_DIR") else {
-            return geteuid() == 0 ? "/run/guise-oci" : "/tmp/guise-oci-\(geteuid())"
-        }
-        return geteuid() == 0 ? "/run/guise-oci" : String(cString: directory) + "/guise-oci"
+    static func defaultPath() -> String {
+        if geteuid() == 0 { return "/run/guise-oci" }
+        guard let directory = getenv("XDG_RUNTIME_DIR") else { return "/tmp/guise-oci-\(geteuid())" }
+        return String(cString: directory) + "/guise-oci"
     }
 
     /// - Throws: `RuntimeError` for what is no id of a container: runtimes agree on letters, digits and `_+-.`.
@@ -41,6 +39,12 @@ struct StateStore {
     /// Makes the directory of a new container, locked.
     func create(_ id: String) throws -> StateDirectory {
         try HostFiles.makeDirectories(path, mode: 0o700)
+        // A default place below /tmp may have been prepared by somebody else, whose state would be believed.
+        var status = stat()
+        guard lstat(path, &status) == 0 else { throw HostError("stat", path) }
+        guard geteuid() == 0 || status.st_uid == geteuid() else {
+            throw RuntimeError("\(path) belongs to another user; choose another directory with --root")
+        }
         guard mkdir("\(path)/\(id)", 0o700) == 0 else {
             if errno == EEXIST { throw RuntimeError("Container '\(id)' exists already; delete it or choose another id") }
             throw HostError("mkdir", "\(path)/\(id)")
