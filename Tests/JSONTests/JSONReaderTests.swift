@@ -1,6 +1,6 @@
 // The JSON reader against RFC 8259: what it takes, what it refuses and where, and that hostile texts end in errors.
 
-import JSON
+@testable import JSON
 import Testing
 
 @Suite struct JSONReaderTests {
