@@ -158,7 +158,8 @@ public final class Builder {
         let previous = old == .none ? -1 : lastSet[global]
         lastSet[global] = index
         if type == .flags { return setFlags(index, previous) }
-        if previous > lastBarrier { (unit.storedInstructions + previous).pointee.aux = 1 }
+        unit.storedUses[index] = 1
+        if previous > lastBarrier { unit.storedUses[previous] = 0 }
     }
 
     /// Notes who can see the flags that the last write of them replaced.
@@ -166,11 +167,7 @@ public final class Builder {
     func setFlags(_ index: Int, _ previous: Int) {
         unit.uses[index] = DeadCode.alwaysObserved
         guard previous > lastExit else { return }
-        if lastAccess > previous {
-            unit.uses[previous] = DeadCode.observer(lastAccess)
-        } else {
-            (unit.instructions + previous).pointee.aux = 1
-        }
+        unit.uses[previous] = lastAccess > previous ? DeadCode.observer(lastAccess) : 0
     }
 
     // MARK: integer

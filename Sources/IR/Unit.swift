@@ -52,7 +52,7 @@ public final class Unit {
     @inlinable public var count: Int { storedCount }
     @inlinable public var capacity: Int { storedCapacity }
 
-    /// The builder has counted the uses, and marked in their `aux` the writes of registers that nobody can see.
+    /// The builder has counted the uses; those of a write of a register that nobody can see are 0.
     var isCounted = false
 
     // What fronts append to without a call.

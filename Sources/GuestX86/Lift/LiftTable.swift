@@ -2,11 +2,19 @@
 
 import IR
 
+/// A lift function as it lies in memory: code and context.
+private struct Stored {
+    var function: LiftFunction
+}
+
 /// Lift functions by row number; rows nothing was joined to are undefined opcodes.
 struct LiftTable {
     let rows: UnsafePointer<X86Row>
     private let count: Int
     private let functions: UnsafeMutablePointer<LiftFunction>
+    /// The code of the functions that need no context, else 0: calling them costs no reference count, which calling a closure
+    /// from memory does. SAFETY: a function value is two words, code and context.
+    private let codes: UnsafeMutablePointer<UInt>
     private let checks: UnsafeMutablePointer<LiftCheck>
     private let joined: UnsafeMutablePointer<Bool>
 
@@ -17,6 +25,8 @@ struct LiftTable {
         count = all.count + 1
         functions = .allocate(capacity: count)
         functions.initialize(repeating: { $0.undefined() }, count: count)
+        codes = .allocate(capacity: count)
+        codes.initialize(repeating: 0, count: count)
         checks = .allocate(capacity: count)
         checks.initialize(repeating: [], count: count)
         joined = .allocate(capacity: count)
@@ -48,14 +58,21 @@ struct LiftTable {
         functions.deinitialize(count: count)
         functions.deallocate()
         checks.deallocate()
+        codes.deallocate()
         joined.deallocate()
+    }
+
+    private func join(_ row: Int, _ function: @escaping LiftFunction) {
+        functions[row] = function
+        let words = unsafeBitCast(Stored(function: function), to: (UInt, UInt).self)
+        codes[row] = words.1 == 0 ? words.0 : 0
     }
 
     /// Gives the rows called `name` their meaning.
     func callAsFunction(_ name: StaticString, _ function: @escaping LiftFunction) {
         let found = InstructionTable.forEachRow(named: name) { row in
             joined[row] = true
-            functions[row] = function
+            join(row, function)
         }
         precondition(found, "no row is called \(name)")
     }
@@ -64,7 +81,7 @@ struct LiftTable {
     func optional(_ name: UnsafeBufferPointer<UInt8>, _ function: @escaping LiftFunction) {
         InstructionTable.forEachRow(named: name) { row in
             joined[row] = true
-            functions[row] = function
+            join(row, function)
         }
     }
 
@@ -76,7 +93,9 @@ struct LiftTable {
     func lift(_ l: inout Lifter) {
         let row = Int(l.i.row)
         let check = checks[row]
-        if check.isEmpty || l.passes(check) { functions[row](&l) }
+        guard check.isEmpty || l.passes(check) else { return }
+        let code = codes[row]
+        if code != 0 { unsafeBitCast((code, 0 as UInt), to: Stored.self).function(&l) } else { functions[row](&l) }
     }
 }
 

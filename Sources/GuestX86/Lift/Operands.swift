@@ -43,7 +43,8 @@ extension Lifter {
     ///   - write: it is going to be written too, which its address check must know.
     mutating func read(_ number: Int, _ size: Int? = nil, write: Bool = false) -> ValueID {
         let operand = operand(number)
-        let size = size ?? operand.bytes(i, is64: is64)
+        // No `??`: its closure would copy the lifter.
+        let size = if let size { size } else { operand.bytes(i, is64: is64) }
         switch operand.kind {
         case .immediate: return k(i.immediate, size)
         case .immediate2: return k(i.immediate2, size)
@@ -59,7 +60,7 @@ extension Lifter {
     /// Writes an integer operand; memory through the address that `read` has used, if it has.
     mutating func write(_ number: Int, _ value: ValueID, _ size: Int? = nil) {
         let operand = operand(number)
-        let size = size ?? operand.bytes(i, is64: is64)
+        let size = if let size { size } else { operand.bytes(i, is64: is64) }
         switch operand.kind {
         case .offset: store(offsetAddress(size: size, write: true), size, value)
         case .registerOrMemory where i.mod != 3, .memory:

@@ -3,15 +3,14 @@
 // with their users. Most operations get away with one glance.
 
 extension DeadCode {
-    /// Bit 0: opcodes that go when nobody uses their value; bit 1: `set`. SAFETY: written once, never freed.
-    nonisolated(unsafe) private static let kinds: UnsafePointer<UInt8> = {
+    /// 1 for opcodes that may go when nobody uses their value, or sees their write. SAFETY: written once, never freed.
+    nonisolated(unsafe) private static let removable: UnsafePointer<UInt8> = {
         let table = UnsafeMutablePointer<UInt8>.allocate(capacity: 256)
         table.initialize(repeating: 0, count: 256)
         for opcode in Opcode.allCases {
             table[Int(opcode.rawValue)] = switch opcode {
             case .dead: 0
-            case .set: 2
-            case .vector: 1
+            case .set, .vector: 1
             default: opcode.hasEffect ? 0 : 1
             }
         }
@@ -21,17 +20,15 @@ extension DeadCode {
     /// As `eliminate`.
     static func sweep(_ unit: Unit, pinned: UnsafePointer<Bool>) {
         unit.isCounted = false
-        let instructions = unit.instructions, uses = unit.uses, kinds = kinds, count = unit.count
+        let instructions = unit.instructions, uses = unit.uses, removable = removable, count = unit.count
         var next = count
         while next > 0 {
             next &-= 1
             let operation = instructions + next
-            let kind = kinds[Int(operation.pointee.opcode.rawValue)]
             let isUnused: UInt8 = uses[next] == 0 ? 1 : 0
-            if kind & isUnused | kind >> 1 & operation.pointee.aux == 0 { continue }
+            if removable[Int(operation.pointee.opcode.rawValue)] & isUnused == 0 { continue }
             let a = operation.pointee.a, b = operation.pointee.b, c = operation.pointee.c
-            if kind == 2 {
-                operation.pointee.aux = 0
+            if operation.pointee.opcode == .set {
                 if operation.pointee.type != .flags, pinned[Int(truncatingIfNeeded: operation.pointee.imm)],
                    keep(next, instructions, uses, count) { continue }
             } else if operation.pointee.opcode == .vector, operation.pointee.hasEffect {
