@@ -79,7 +79,6 @@ public enum DeadCode {
                     flagsObserver = 0
                     continue
                 case Class.set where instruction.pointee.type == .flags:
-                    instruction.pointee.aux = 0
                     if flagsOverwritten && flagsObserver == 0 {
                         instruction.pointee.opcode = .dead
                         continue
@@ -88,7 +87,6 @@ public enum DeadCode {
                     flagsOverwritten = true
                     flagsObserver = 0
                 case Class.set:
-                    instruction.pointee.aux = 0
                     let global = Int(instruction.pointee.imm)
                     if overwritten[global] == generation {
                         // Nobody sees this write. But if the value is used later, the guest's own choice of register

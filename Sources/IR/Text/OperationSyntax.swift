@@ -20,8 +20,6 @@ struct OperationSyntax {
         /// The field is not looked at, but builders leave a rounding in it; written when not zero.
         case idleRounding
         case memory, fence, jumpKind, exitCode
-        /// The builder knows that nobody sees this write of a register.
-        case unseen
     }
 
     /// What `imm` holds.
@@ -55,7 +53,6 @@ struct OperationSyntax {
             type = .global
         case .set:
             effect(1)
-            auxiliary = .unseen
             immediate = .global
             type = .global
         case .add, .sub, .and, .or, .xor, .andNot, .shiftLeft, .shiftRightUnsigned, .shiftRightSigned, .rotateLeft,
@@ -211,7 +208,6 @@ enum Vocabulary {
     ]
     static let bigEndian = "be"
     static let aligned = "aligned"
-    static let unseen = "unseen"
     static let negateProduct = "negateProduct"
     static let negateAddend = "negateAddend"
     static let fences: [(FenceKind, String)] = [(.storeLoad, "storeLoad"), (.compiler, "compiler")]

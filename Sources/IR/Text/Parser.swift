@@ -183,7 +183,6 @@ public struct Parser {
             instruction.aux = MemoryFormat(sizeLog2: sizeLog2, signed: sign == "s",
                                            bigEndian: take(Vocabulary.bigEndian),
                                            aligned: take(Vocabulary.aligned)).rawValue
-        case .unseen: if take(Vocabulary.unseen) { instruction.aux = 1 }
         case .fence: for (kind, word) in Vocabulary.fences where take(word) { instruction.aux |= kind.rawValue }
         case .jumpKind:
             if let word = words.first, let kind = Vocabulary.jumpKinds[word] {

@@ -67,7 +67,6 @@ public enum Printer {
             words.append("\(format.isSigned ? "s" : "u")\(8 << format.sizeLog2)")
             if format.isBigEndian { words.append(Vocabulary.bigEndian) }
             if format.requiresAlignment { words.append(Vocabulary.aligned) }
-        case .unseen: if aux != 0 { words.append(aux == 1 ? Vocabulary.unseen : unknown) }
         case .fence: words += Vocabulary.fences.filter { aux & $0.0.rawValue != 0 }.map(\.1)
         case .jumpKind:
             if aux != JumpKind.jump.rawValue { words.append(JumpKind(rawValue: aux).map { "\($0)" } ?? unknown) }

@@ -122,7 +122,6 @@ public struct Verifier {
         let aux = operation.aux
         let valid: Bool = switch syntax.auxiliary {
         case .none: aux == 0
-        case .unseen: aux <= 1
         case .condition: Condition(rawValue: aux) != nil
         case .floatCondition: FloatCondition(rawValue: aux) != nil
         case .rounding, .idleRounding: Rounding(rawValue: aux) != nil
