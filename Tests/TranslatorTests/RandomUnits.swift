@@ -87,15 +87,23 @@ struct UnitGenerator {
             builder.block(address)
             builder.instruction(pc)
             let isHead = number == 0 || random.chance(60), isLate = random.chance(50)
-            if isHead { heads.append(address) }
-            if isHead && !isLate { burnFuel() }
+            let isOwnHead = number > 0 && isHead && isLate
+            if isHead && !isOwnHead {
+                heads.append(address)
+                burnFuel()
+            }
             for _ in 0..<max(1, length / count) {
                 if random.chance(25) { nextInstruction() }
                 step()
             }
             nextInstruction()
-            if isHead && isLate { burnFuel() }
+            // A block that counts at its end only is led back to from behind that.
+            if isOwnHead {
+                burnFuel()
+                heads.append(address)
+            }
             finish()
+            if isOwnHead { heads.removeLast() }
         }
     }
 
