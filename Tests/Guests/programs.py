@@ -77,6 +77,15 @@ def flushes(c):
           seconds=120).expect("threads ok\n")
 
 
+@case("programs/every loop a region", notQEMU="has no such switch", on=("riscv64", "amd64", "i386"))
+def regions(c):
+    root = ["env", "GUISE_DEBUG=loop-count=2", c.guise, "run", "--root", c.root()]
+    c.run([*root, "/usr/bin/python3", "-c", flushScript], seconds=120).expect("threads ok\n")
+    c.run([*root, "/usr/bin/bash", "-c", "for ((i = 0; i < 3000; i++)); do s=$((s + i)); done; echo $s"], seconds=60).expect("4498500\n")
+    c.run([*root, "/usr/bin/sqlite3", ":memory:", "with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000) "
+           "select sum(i), max(i), count(*) from n where i % 3 = 0;"], seconds=60).expect("66663333|19998|6666\n")
+
+
 # Eight threads that use enough code to empty a small cache again and again.
 flushScript = """
 import threading, json, re, random

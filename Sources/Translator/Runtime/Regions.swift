@@ -6,6 +6,7 @@
 //
 // A region is made by the thread that runs the loop: it costs tens of microseconds, less than handing it to another thread.
 
+import CHost
 import IR
 
 extension TranslationContext {
@@ -21,10 +22,13 @@ extension TranslationContext {
                        seen: UInt32) -> UnitIndex {
         guard !runtime.options.interpret, arrive(seen: seen) else { return .noUnit }
         defer { depart() }
+        let began = guise_cycles()
         let known = existing(start: start, context: context, mode: mode)
         if known != .noUnit, runtime.cache.units[Int(known)].isRegion { return .noUnit }
         do throws(TranslationFailure) {
-            return try makeRegion(start, mode, context, page, code, seen)
+            let made = try makeRegion(start, mode, context, page, code, seen)
+            noteRegion(isMade: made != .noUnit, since: began)
+            return made
         } catch {
             return .noUnit
         }
@@ -64,7 +68,6 @@ extension TranslationContext {
             return .noUnit
         }
         keep()
-        noteRegion()
         return index
     }
 

@@ -80,7 +80,12 @@ public final class TranslationContext {
 
     /// Regions made.
     private var regions = 0
-    func noteRegion() { regions += 1 }
+    /// Cycles spent on regions, made or not, when statistics are on.
+    private var regionCycles: UInt64 = 0
+    func noteRegion(isMade: Bool, since began: UInt64) {
+        if isMade { regions += 1 }
+        if runtime.options.statistics { regionCycles &+= guise_cycles() &- began }
+    }
     /// How often each loop's count was used up.
     var loopsCounted: [UInt64: UInt32] = [:]
     /// The code that ran last was left by a helper that has moved pc or changed the mode.
@@ -325,13 +330,18 @@ public final class TranslationContext {
         instructionsMeasured += instructionsTranslated - instructionsBefore
     }
 
+    private func microseconds(_ cycles: UInt64) -> Int {
+        let elapsed = (cycles: guise_cycles() &- firstLook.cycles, nanoseconds: Self.nowNanoseconds() &- firstLook.nanoseconds)
+        return elapsed.cycles == 0 ? 0 : Int(Double(cycles) * Double(elapsed.nanoseconds) / Double(elapsed.cycles) / 1000)
+    }
+
     /// One line about what translating cost this thread, when statistics are on.
     public var statistics: String {
         let elapsed = (cycles: guise_cycles() &- firstLook.cycles, nanoseconds: Self.nowNanoseconds() &- firstLook.nanoseconds)
         let each = instructionsMeasured == 0 || elapsed.cycles == 0 ? 0
             : Double(cycles) * Double(elapsed.nanoseconds) / Double(elapsed.cycles) / Double(instructionsMeasured)
         return "\(unitsTranslated) units, \(instructionsTranslated) guest instructions translated, "
-            + "\(Int(each * 10) / 10) ns each; \(regions) regions"
+            + "\(Int(each * 10) / 10) ns each; \(regions) regions in \(microseconds(regionCycles)) us"
     }
 
     /// Whether guest code at `bytes` still is what a unit was made from.

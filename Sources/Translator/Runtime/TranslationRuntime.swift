@@ -20,7 +20,7 @@ public struct TranslationOptions: Sendable {
     /// Size of the code cache in bytes.
     public var cacheSize = 64 << 20
     /// How often a loop is entered before it becomes a region; 0 for never.
-    public var loopCount: UInt32 = 1000
+    public var loopCount: UInt32 = 20_000
     /// Measure the cost of translating.
     public var statistics = false
     /// Execute the IR of units directly instead of generating code.
