@@ -405,6 +405,8 @@ public class MachineCPU: Savable, @unchecked Sendable {
     /// A loop has been entered often: makes it a region. Its page is the one of the unit that counted.
     private func makeRegion(_ mode: UInt32) {
         let start = exitAddress, seen = context.epoch
+        // Exceptions that units raise themselves leave the word alone, and mean error code 0.
+        state.storeBytes(of: 0, toByteOffset: StateLayout.exitAddress, as: UInt64.self)
         let identity = state.load(fromByteOffset: MachineTLB.fetchSlot(start), as: UInt32.self)
         guard context.wantsRegion(start: start, context: identity, countedAt: pc), mode == self.mode, identity != 0 else {
             return

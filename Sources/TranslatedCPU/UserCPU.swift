@@ -222,6 +222,8 @@ public final class UserCPU {
     /// A loop has been entered often: makes it a region.
     private func makeRegion() {
         let state = registers, start = state.load(fromByteOffset: StateLayout.exitAddress, as: UInt64.self)
+        // Exceptions that units raise themselves leave the word alone, and mean error code 0.
+        state.storeBytes(of: 0, toByteOffset: StateLayout.exitAddress, as: UInt64.self)
         guard context.wantsRegion(start: start, context: 0, countedAt: pc) else { return }
         let generation = engine.written.generation, seen = context.epoch
         let mode = state.load(fromByteOffset: StateLayout.mode, as: UInt32.self)
