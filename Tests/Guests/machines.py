@@ -370,9 +370,17 @@ def chaosCompile(c):
         console, state = suspendAndResume(c, console, turn, name)
         state.unlink()
     time.sleep(2)
-    # ctrl-c ends the loop whatever it does just then.
-    console.send("\x03")
-    console.send("echo check; poweroff\n")
+    # ctrl-c ends the loop, but not when it finds the foreground process already gone: the shell has no part in it then.
+    for attempt in range(20):
+        console.send("\x03")
+        console.send("echo loop''over\n")
+        try:
+            console.expect("loopover", 5)
+            break
+        except Mismatch:
+            if attempt == 19:
+                raise
+    console.send("poweroff\n")
     console.end(240)
     if "BROKEN" in console.seen:
         raise Mismatch(f"a compile failed: {console.seen[-300:]!r}")
