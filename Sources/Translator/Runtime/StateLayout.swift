@@ -9,7 +9,8 @@ public enum StateLayout {
     public static let bias = 128
 
     // MARK: shared with other threads
-    /// UInt32; non-zero asks the vCPU to leave generated code at the next check. Written by any thread and by signal handlers.
+    /// UInt32, 0 or 1 and nothing else (loop heads of regions count on it); 1 asks the vCPU to leave generated code at
+    /// the next check. Written by any thread and by signal handlers.
     public static let exitRequest = 0
     /// UInt32; the mode word of the running code.
     public static let mode = 4
