@@ -64,6 +64,9 @@ let package = Package(
             ],
             swiftSettings: swiftSettings
         ),
+        // What translating costs, measured alone.
+        .executableTarget(name: "translating", dependencies: ["TranslatedCPU", "Translator", "CHost"],
+                          path: "Benchmarks/translating", swiftSettings: swiftSettings),
         // tests
         tests("JSONTests", ["JSON"]),
         tests("ContainersTests", ["Containers", "JSON", "CContainerInit", "Host"]),

@@ -52,6 +52,7 @@ public final class Builder {
         lastAccess = -1
         currentPC = start
         forgetKnown()
+        unit.reserve()
     }
 
     /// Forgets what registers hold, after something outside the unit may have changed them. The builder does not know then
@@ -66,21 +67,22 @@ public final class Builder {
     // MARK: appending
 
     /// Appends an operation and counts the uses of its operands, for `DeadCode`.
+    /// - Parameter used: the uses it starts with: 1 for what has no value and must stay.
     @inlinable @inline(__always) @discardableResult
-    func append(_ operation: Instruction) -> ValueID {
+    func append(_ operation: Instruction, used: UInt16 = 0) -> ValueID {
         let uses = unit.storedUses
         if operation.a != .none { uses[Int(operation.a)] &+= 1 }
         if operation.b != .none { uses[Int(operation.b)] &+= 1 }
         if operation.c != .none { uses[Int(operation.c)] &+= 1 }
-        return unit.appendCounted(operation)
+        return unit.appendCounted(operation, uses: used)
     }
 
     /// Appends an operation that faults or goes on.
     @inlinable @inline(__always) @discardableResult
-    func appendAccess(_ operation: Instruction) -> ValueID {
+    func appendAccess(_ operation: Instruction, used: UInt16 = 0) -> ValueID {
         lastBarrier = unit.storedCount
         lastAccess = lastBarrier
-        return append(operation)
+        return append(operation, used: used)
     }
 
     /// Appends an operation that leaves the unit, perhaps for `target`.
@@ -89,7 +91,7 @@ public final class Builder {
         lastBarrier = unit.storedCount
         lastExit = lastBarrier
         if target <= currentPC { setLooping() }
-        return append(operation)
+        return append(operation, used: operation.opcode == .call ? 0 : 1)
     }
 
     /// Appends an operation that leaves the unit for `target` or goes on.
@@ -98,7 +100,7 @@ public final class Builder {
         lastBarrier = unit.storedCount
         lastAccess = lastBarrier
         if target <= currentPC { setLooping(target) }
-        return append(operation)
+        return append(operation, used: 1)
     }
 
     @inline(never) @usableFromInline
@@ -140,8 +142,14 @@ public final class Builder {
     }
 
     @inline(never) @usableFromInline
-    func read(_ global: Int) -> ValueID {
-        let read = append(Instruction(.get, globalTypes[global], imm: Int64(global)))
+    func read(_ global: Int) -> ValueID { get(global, globalTypes[global]) }
+
+    /// As above, for a front that knows the register's type.
+    @inlinable @inline(__always)
+    public func get(_ global: Int, _ type: ValueType) -> ValueID {
+        let value = known[global]
+        if value != .none { return value }
+        let read = append(Instruction(.get, type, imm: Int64(global)))
         known[global] = read
         lastSet[global] = -1
         return read
@@ -149,11 +157,14 @@ public final class Builder {
 
     /// Writes a guest register.
     @inlinable @inline(__always)
-    public func set(_ global: Int, _ value: ValueID) {
+    public func set(_ global: Int, _ value: ValueID) { set(global, value, globalTypes[global]) }
+
+    /// As above, for a front that knows the register's type.
+    @inlinable @inline(__always)
+    public func set(_ global: Int, _ value: ValueID, _ type: ValueType) {
         let old = known[global]
         if old == value { return }
         known[global] = value
-        let type = globalTypes[global]
         let index = Int(append(Instruction(.set, type, a: value, imm: Int64(global))))
         let previous = old == .none ? -1 : lastSet[global]
         lastSet[global] = index

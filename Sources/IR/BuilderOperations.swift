@@ -82,7 +82,7 @@ extension Builder {
     /// Stores the low bytes of `value` to base + displacement.
     @inlinable @inline(__always)
     public func store(_ base: ValueID, _ displacement: Int64 = 0, _ value: ValueID, _ format: MemoryFormat) {
-        appendAccess(Instruction(.store, type(of: value), aux: format.rawValue, a: base, b: value, imm: displacement))
+        appendAccess(Instruction(.store, type(of: value), aux: format.rawValue, a: base, b: value, imm: displacement), used: 1)
     }
 
     /// Loads and remembers address and value for a store-conditional.
@@ -160,7 +160,8 @@ extension Builder {
     @inlinable @inline(__always)
     public func instruction(_ pc: UInt64) {
         currentPC = pc
-        append(Instruction(.instruction, .void, imm: Int64(bitPattern: pc)))
+        unit.reserve()
+        append(Instruction(.instruction, .void, imm: Int64(bitPattern: pc)), used: 1)
         unit.guestInstructionCount &+= 1
     }
 

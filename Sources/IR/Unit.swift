@@ -47,10 +47,14 @@ public final class Unit {
 
     /// The operations; valid up to `count`.
     @inlinable public var instructions: UnsafeMutablePointer<Instruction> { storedInstructions }
-    /// How often each value is used by a later operation; filled by `DeadCode`.
+    /// How often each value is used by a later operation; filled by `DeadCode`. Of operations without a value that must
+    /// stay, it is not 0.
     @inlinable public var uses: UnsafeMutablePointer<UInt16> { storedUses }
     @inlinable public var count: Int { storedCount }
     @inlinable public var capacity: Int { storedCapacity }
+
+    /// `DeadCode.removable`, at hand.
+    let removable = DeadCode.removable
 
     /// The builder has counted the uses; those of a write of a register that nobody can see are 0.
     var isCounted = false
@@ -61,11 +65,14 @@ public final class Unit {
     @usableFromInline var storedCount = 0
     @usableFromInline var storedCapacity: Int
 
-    public init(capacity: Int = 1024) {
+    public init(capacity: Int = 2048) {
         storedCapacity = capacity
         storedInstructions = .allocate(capacity: capacity)
-        storedUses = .allocate(capacity: capacity)
+        storedUses = .allocate(capacity: capacity + Self.usesPadding)
     }
+
+    /// Counts behind the last one that `DeadCode` may write to.
+    private static let usesPadding = 4
 
     /// A copy with no room to grow, for keeping.
     public convenience init(copying other: Unit) {
@@ -111,24 +118,35 @@ public final class Unit {
     @discardableResult
     public func append(_ instruction: Instruction) -> ValueID {
         isCounted = false
+        reserve()
         return appendCounted(instruction)
     }
 
+    /// Most operations that may be appended between two calls of `reserve`.
+    @usableFromInline static let reserve = 1024
+
+    /// Makes room for the operations of one guest instruction.
+    @inlinable @inline(__always)
+    func reserve() {
+        if storedCount &+ Self.reserve > storedCapacity { grow() }
+    }
+
+    /// There must be room (`reserve`): a function that may call another to get it saves registers for that every time.
     @inlinable @inline(__always) @discardableResult
-    func appendCounted(_ instruction: Instruction) -> ValueID {
+    func appendCounted(_ instruction: Instruction, uses: UInt16 = 0) -> ValueID {
         let index = storedCount
-        if index == storedCapacity { grow() }
+        precondition(index < storedCapacity)
         (storedInstructions + index).initialize(to: instruction)
-        (storedUses + index).initialize(to: 0)
+        (storedUses + index).initialize(to: uses)
         storedCount = index &+ 1
         return ValueID(truncatingIfNeeded: index)
     }
 
     @inline(never) @usableFromInline
     func grow() {
-        let larger = capacity * 2
+        let larger = capacity * 2 + Self.reserve
         let newInstructions = UnsafeMutablePointer<Instruction>.allocate(capacity: larger)
-        let newUses = UnsafeMutablePointer<UInt16>.allocate(capacity: larger)
+        let newUses = UnsafeMutablePointer<UInt16>.allocate(capacity: larger + Self.usesPadding)
         newInstructions.update(from: instructions, count: count)
         newUses.update(from: uses, count: count)
         instructions.deallocate()

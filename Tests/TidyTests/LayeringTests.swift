@@ -11,7 +11,7 @@ import Testing
         ("fronts", ["GuestRISCV", "GuestX86"]),
         ("devices and engines", ["Devices", "TranslatedCPU"]),
         ("techniques", ["Machines", "LinuxPrograms", "Containers"]),
-        ("app", ["guise"]),
+        ("app", ["guise", "translating"]),
     ]
 
     static let rank = Dictionary(uniqueKeysWithValues: layers.enumerated().flatMap { rank, layer in

@@ -26,11 +26,11 @@ struct Lifter {
     static let floatBase = 31
 
     @inline(__always)
-    func x(_ register: Int) -> ValueID { register == 0 ? b.constant(0) : b.get(register - 1) }
+    func x(_ register: Int) -> ValueID { register == 0 ? b.constant(0) : b.get(register &- 1, .i64) }
 
     @inline(__always)
     func setX(_ register: Int, _ value: ValueID) {
-        if register != 0 { b.set(register - 1, value) }
+        if register != 0 { b.set(register &- 1, value, .i64) }
     }
 
     /// Low half of an integer register.
@@ -43,10 +43,10 @@ struct Lifter {
 
     /// A floating point register as double precision.
     @inline(__always)
-    func d(_ register: Int) -> ValueID { b.get(Self.floatBase + register) }
+    func d(_ register: Int) -> ValueID { b.get(Self.floatBase &+ register, .f64) }
 
     @inline(__always)
-    func setD(_ register: Int, _ value: ValueID) { b.set(Self.floatBase + register, value) }
+    func setD(_ register: Int, _ value: ValueID) { b.set(Self.floatBase &+ register, value, .f64) }
 
     /// A floating point register as single precision: the canonical NaN unless it is NaN-boxed.
     @inline(__always)

@@ -53,7 +53,7 @@ public enum RISCVRows {
         InstructionSet(
             fields: fields,
             text16: [compressed],
-            levels16: [DecodeLevel(1, 0, and: 15, 13), DecodeLevel(11, 10), DecodeLevel(6, 5)],
+            levels16: [DecodeLevel(1, 0, and: 15, 10), DecodeLevel(6, 5)],
             text32: [base, multiplyAndAtomic, floatingPoint, bitManipulation, system],
             levels32: [DecodeLevel(6, 2, and: 14, 12), DecodeLevel(31, 25), DecodeLevel(24, 20)],
             format: format

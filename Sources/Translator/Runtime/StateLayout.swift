@@ -159,6 +159,8 @@ public struct ExitKind: RawRepresentable, Equatable, Sendable {
     /// A loop has been entered so often that it is worth a region; `exitAddress` is where it starts, `pc` is at the unit that
     /// counted.
     public static let hot = ExitKind(14)
+    /// Within the translator only: as `lookup`, for the start of the unit whose code `exitHostPC` is in.
+    static let unitStart = ExitKind(15)
     /// The current instruction raises the guest architecture's exception of that number (0…31), with error code 0 where
     /// it has one (x86: the vector).
     @inlinable public static func exception(_ vector: Int) -> ExitKind { ExitKind(64 + UInt32(vector & 31)) }

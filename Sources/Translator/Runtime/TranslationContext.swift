@@ -166,7 +166,6 @@ public final class TranslationContext {
                            _ limit: Int, _ seen: UInt32, _ second: SecondPage?,
                            _ link: PendingExit, _ isChecked: Bool) throws(TranslationFailure) -> UnitIndex {
         var limit = min(limit, runtime.options.unitLimit)
-        let cache = runtime.cache
         let toBoundary = 0x1000 - Int(start & 0xFFF)
         var available = second == nil ? min(code.available, toBoundary) : code.available
         while true {
@@ -194,13 +193,13 @@ public final class TranslationContext {
             if runtime.options.interpret { break }
             let tlbMode = runtime.front.tlbMode(mode: mode)
             generator.countsLoops = runtime.options.loopCount > 0 && limit > 1 && !isChecked
-            if generator.generate(at: cache.writable + position, tlbMode: tlbMode, entryCheck: second) { break }
+            if generator.generate(at: runtime.cache.writable + position, tlbMode: tlbMode, entryCheck: second) { break }
             precondition(limit > 1, "one guest instruction did not fit the code generator's tables")
             limit = max(1, limit / 2)
         }
         let index = UnitIndex(nextUnit)
-        unitsTranslated += 1
-        instructionsTranslated += unit.guestInstructionCount
+        unitsTranslated &+= 1
+        instructionsTranslated &+= unit.guestInstructionCount
         finish(context: context, contentHash: Self.hash(code.bytes, unit.byteLength))
         let made: UnitIndex
         if runtime.options.interpret {
@@ -444,6 +443,21 @@ public final class TranslationContext {
         return run(UnsafeRawPointer(runtime.entry(unit)), seen: seen)
     }
 
+    /// Generated code was left at the start of a unit: says which. While nothing can be flushed.
+    private func leftAtStart(isHot: Bool) {
+        let hostPC = state.load(fromByteOffset: StateLayout.exitHostPC, as: UInt64.self)
+        let unit = runtime.cache.unit(at: hostPC &- 1)
+        precondition(unit != .noUnit, "generated code was left from outside of all units")
+        let start = runtime.cache.units[Int(unit)].start
+        state.storeBytes(of: start, toByteOffset: StateLayout.pc, as: UInt64.self)
+        guard isHot else {
+            return state.storeBytes(of: ExitKind.lookup.rawValue, toByteOffset: StateLayout.exitKind, as: UInt32.self)
+        }
+        // SAFETY: hotExit's callers have four bytes behind the call.
+        let distance = UnsafeRawPointer(bitPattern: UInt(hostPC)).unsafelyUnwrapped.loadUnaligned(as: Int32.self)
+        state.storeBytes(of: start &+ UInt64(bitPattern: Int64(distance)), toByteOffset: StateLayout.exitAddress, as: UInt64.self)
+    }
+
     /// Runs remembered code, as `run` does a unit.
     @inline(__always)
     public func run(_ code: UnsafeRawPointer, seen: UInt32) -> PendingExit {
@@ -466,6 +480,8 @@ public final class TranslationContext {
             let link = state.load(fromByteOffset: StateLayout.exitLink, as: UInt32.self)
             exit = PendingExit(link: link, epoch: seen)
             state.storeBytes(of: runtime.cache.links[Int(link)].target, toByteOffset: StateLayout.pc, as: UInt64.self)
+        } else if kind == ExitKind.unitStart.rawValue || kind == ExitKind.hot.rawValue {
+            leftAtStart(isHot: kind == ExitKind.hot.rawValue)
         }
         depart()
         return exit

@@ -233,11 +233,9 @@ public final class TranslationRuntime: @unchecked Sendable {
         pthread_mutex_lock(lock)
         defer { pthread_mutex_unlock(lock) }
         let record = cache.units + Int(index)
-        let existing = table.find(record.pointee.start, record.pointee.context, record.pointee.mode)
-        let unit = existing == .noUnit ? index : existing
-        if existing == .noUnit {
+        let unit = table.findOrInsert(index)
+        if unit == index {
             record.pointee.pageNext = pages.exchange(page, index)
-            table.insert(index)
             if let secondPage { straddlers[secondPage, default: []].append(index) }
         }
         if let link { connect(link.index, unit, link.identity) }

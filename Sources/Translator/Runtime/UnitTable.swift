@@ -52,14 +52,14 @@ final class UnitTable {
 
     private static func free(_ table: UnsafeMutablePointer<Entry>) { (table - 1).deallocate() }
 
-    /// 40 bits of a key. The low four tell neighbours apart, the others choose the place: units that start within 128 bytes
+    /// 40 bits of a key. The low three tell neighbours apart, the others choose the place: units that start within 64 bytes
     /// of each other share a cache line of entries.
     @inline(__always) private static func tag(_ start: UInt64, _ context: UInt32, _ mode: UInt32) -> UInt64 {
         let mixed = (start >> 7 ^ UInt64(context) << 40 ^ UInt64(mode) << 20) &* 0x9E37_79B9_7F4A_7C15
         return ((mixed >> 31) << 7 | start & 0x7F) & ((1 << 40) - 1)
     }
 
-    @inline(__always) private static func place(_ tag: UInt64) -> UInt64 { tag >> 4 }
+    @inline(__always) private static func place(_ tag: UInt64) -> UInt64 { tag >> 3 }
 
     /// The unit of a key, or `.noUnit`.
     @inline(__always)
@@ -79,6 +79,27 @@ final class UnitTable {
             }
             position = (position + 1) & mask
         }
+    }
+
+    /// The unit that has the key of `unit`, whose record is complete: `unit` itself, added, if there is none.
+    func findOrInsert(_ unit: UnitIndex) -> UnitIndex {
+        if used > Int(table[-1]) / 4 * 3 { grow() }
+        let table = self.table, mask = table[-1], record = units + Int(unit)
+        let tag = Self.tag(record.pointee.start, record.pointee.context, record.pointee.mode)
+        var position = Self.place(tag) & mask
+        while true {
+            let entry = table[Int(position)]
+            if entry == 0 { break }
+            if entry >> Self.unitBits == tag && entry != Self.removed {
+                let found = UnitIndex(truncatingIfNeeded: entry & Self.unitMask) &- 1, other = units + Int(found)
+                if other.pointee.start == record.pointee.start && other.pointee.context == record.pointee.context
+                    && other.pointee.mode == record.pointee.mode { return found }
+            }
+            position = (position &+ 1) & mask
+        }
+        guise_store64(table + Int(position), tag << Self.unitBits | UInt64(unit + 1))
+        used &+= 1
+        return unit
     }
 
     /// Adds a unit whose record is complete.
@@ -119,10 +140,10 @@ final class UnitTable {
         used = 0
     }
 
-    /// Makes a table twice the size, without the removed entries.
+    /// Makes a table four times the size, without the removed entries: moving them costs a third of a move for each then.
     private func grow() {
         let old = table, count = Int(old[-1]) + 1
-        let larger = Self.make(count * 2)
+        let larger = Self.make(count * 4)
         used = 0
         for position in 0..<count where old[position] != 0 && old[position] != Self.removed { place(larger, old[position]) }
         outgrown.append(old)
@@ -142,6 +163,8 @@ struct PageTable {
     private var entries: UnsafeMutablePointer<Entry>
     private var mask: Int
     private var used = 0
+    /// The page whose list was changed last, + 1, and its entry: units are made page by page.
+    private var last: (key: UInt64, position: Int) = (0, 0)
     private static let initialCount = 1 << 8
 
     init() {
@@ -173,8 +196,11 @@ struct PageTable {
     /// Replaces the head of a page's list and returns the one before.
     @inline(__always)
     mutating func exchange(_ page: UInt64, _ head: UnitIndex) -> UnitIndex {
-        if used > (mask + 1) / 4 * 3 { grow() }
-        let entry = entries + position(page)
+        if last.key != page &+ 1 {
+            if used > (mask + 1) / 4 * 3 { grow() }
+            last = (page &+ 1, position(page))
+        }
+        let entry = entries + last.position
         if entry.pointee.key == 0 {
             entry.pointee.key = page + 1
             used += 1
@@ -201,6 +227,7 @@ struct PageTable {
         mask = count * 2 - 1
         entries = Self.make(count * 2)
         used = 0
+        last = (0, 0)
         for position in 0..<count where old[position].key != 0 && old[position].head != .noUnit {
             _ = exchange(old[position].key - 1, old[position].head)
         }

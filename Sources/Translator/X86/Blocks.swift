@@ -113,7 +113,7 @@ extension CodeGenerator {
             asm.byte(0xE3) // jrcxz
             asm.byte(UInt8(truncatingIfNeeded: trampoline - (asm.at + 1)))
         } else if blocks[number].isLoopHead {
-            asm.alu(ALU.cmp, .state(StateLayout.exitRequest), immediate: 0, wide: false)
+            emitRequestCheck()
             cold.append(ColdCode(kind: .exitToPC, entry: asm.jcc(CC.ne), value: address))
         }
         (values + index).initialize(to: ValuePlace(root: ValueID(truncatingIfNeeded: index)))

@@ -47,7 +47,7 @@ struct ValuePlace {
 /// An out-of-line piece of code, emitted after the unit's hot path.
 struct ColdCode: BitwiseCopyable {
     enum Kind: UInt8 {
-        case loadSlow, storeSlow, pointerSlow, misaligned, exitToPC, canonicalNaN, softFloat, divideByZero, divideMinusOne,
+        case loadSlow, storeSlow, pointerSlow, misaligned, exitToPC, exitToStart, canonicalNaN, softFloat, divideByZero, divideMinusOne,
              resetStack, unboxNaN, raise, linkWithFlags, enterBlock, hot
     }
     var kind: Kind
@@ -92,7 +92,7 @@ final class CodeGenerator {
     let globalValue: UnsafeMutablePointer<ValueID>
 
     // Per unit.
-    var unit: Unit
+    let unit: Unit
     var values: UnsafeMutablePointer<ValuePlace>
     var valueCapacity: Int
     /// Owner of each temporary, by host register number; integer then vector.
@@ -328,15 +328,23 @@ final class CodeGenerator {
     /// A unit that depends on a second guest page checks at entry that it is still mapped where it was.
     private func emitEntryCheck(_ check: SecondPage) {
         asm.alu(ALU.cmp, .state(check.itlbOffset), immediate: Int32(bitPattern: check.identity), wide: false)
-        cold.append(ColdCode(kind: .exitToPC, entry: asm.jcc(CC.ne), value: unit.start))
+        cold.append(ColdCode(kind: .exitToStart, entry: asm.jcc(CC.ne)))
     }
 
     /// Units that can be part of a loop notice exit requests at their entry.
     private func emitInterruptCheck() {
         guard unit.isLooping, unit.blocks.isEmpty else { return }
         if countsLoops, unit.loopTarget >> 12 == unit.start >> 12 { emitLoopCount() }
-        asm.alu(ALU.cmp, .state(StateLayout.exitRequest), immediate: 0, wide: false)
-        cold.append(ColdCode(kind: .exitToPC, entry: asm.jcc(CC.ne), value: unit.start))
+        emitRequestCheck()
+        cold.append(ColdCode(kind: .exitToStart, entry: asm.jcc(CC.ne)))
+    }
+
+    /// Compares the exit request with 0.
+    @inline(__always)
+    func emitRequestCheck() {
+        // cmp dword [rbp - bias], 0
+        let displacement = UInt64(UInt8(bitPattern: Int8(StateLayout.exitRequest - StateLayout.bias)))
+        asm.bytes(0x7D83 | displacement << 16, 4)
     }
 
     // MARK: dispatch

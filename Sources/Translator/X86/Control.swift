@@ -144,12 +144,10 @@ extension CodeGenerator {
             case .enterBlock:
                 loadHostFlags()
                 if let entry = blocks[Int(piece.aux)].entry { asm.jmp(to: entry) }
+            case .exitToStart: asm.call(to: thunks.startExit)
             case .hot:
-                asm.movImmediate(GPR.rax, Int64(bitPattern: piece.value))
-                asm.store(.state(StateLayout.exitAddress), GPR.rax)
-                asm.movImmediate(GPR.rax, Int64(bitPattern: unit.start))
-                asm.movImmediate(GPR.rcx, Int64(ExitKind.hot.rawValue))
-                asm.jmp(to: thunks.raiseExit)
+                asm.call(to: thunks.hotExit)
+                asm.int32(Int32(truncatingIfNeeded: piece.value &- unit.start))
             case .raise:
                 asm.movImmediate(GPR.rax, Int64(bitPattern: piece.value))
                 asm.movImmediate(GPR.rcx, Int64(piece.aux))

@@ -17,7 +17,21 @@ struct RawList<Element: BitwiseCopyable> {
     mutating func append(_ element: Element) {
         if count == capacity { grow() }
         (elements + count).initialize(to: element)
-        count += 1
+        count &+= 1
+    }
+
+    /// As `append`, where `reserve` has seen to room.
+    @inline(__always)
+    mutating func appendReserved(_ element: Element) {
+        precondition(count < capacity)
+        (elements + count).initialize(to: element)
+        count &+= 1
+    }
+
+    /// Makes room for `more` elements.
+    @inline(__always)
+    mutating func reserve(_ more: Int) {
+        while count &+ more > capacity { grow() }
     }
 
     @inline(__always) mutating func removeAll() { count = 0 }

@@ -61,6 +61,11 @@ final class Thunks {
     private(set) var lookupExit: UnsafeMutablePointer<UInt8>
     /// eax = link index.
     private(set) var linkExit: UnsafeMutablePointer<UInt8>
+    /// Called: leave for the start of the calling unit.
+    private(set) var startExit: UnsafeMutablePointer<UInt8>
+    /// Called: as `startExit`, with exit kind `hot`. Behind the call lie 32 bits, what to add to the unit's start to get
+    /// the loop's.
+    private(set) var hotExit: UnsafeMutablePointer<UInt8>
     /// rax = guest pc, ecx = exit kind.
     private(set) var raiseExit: UnsafeMutablePointer<UInt8>
     /// Entered by a signal handler: state fields are set already, registers are as the fault left them.
@@ -117,6 +122,8 @@ final class Thunks {
         enter = start
         lookupExit = start
         linkExit = start
+        startExit = start
+        hotExit = start
         raiseExit = start
         faultExit = start
         jumpCacheLookup = start
@@ -215,6 +222,15 @@ final class Thunks {
         asm.store(.state(StateLayout.exitLink), GPR.rax, wide: false)
         asm.storeImmediate(.state(StateLayout.exitKind), Int32(ExitKind.link.rawValue), wide: false)
         asm.jmp(to: faultExit)
+
+        for kind in [ExitKind.unitStart, .hot] {
+            asm.align(16)
+            if kind == .hot { hotExit = asm.at } else { startExit = asm.at }
+            asm.pop(GPR.rax)
+            asm.store(.state(StateLayout.exitHostPC), GPR.rax)
+            asm.storeImmediate(.state(StateLayout.exitKind), Int32(kind.rawValue), wide: false)
+            asm.jmp(to: faultExit)
+        }
 
         asm.align(16)
         raiseExit = asm.at
