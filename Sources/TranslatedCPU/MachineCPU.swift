@@ -55,7 +55,7 @@ public class MachineCPU: Savable, @unchecked Sendable {
     private let singleMode: UInt32
     /// Requests from other threads. UInt32 words, atomic.
     private let requests: UnsafeMutablePointer<UInt32>
-    private enum Request { static let kick = 0, flush = 1, running = 2, trim = 3, settle = 4, count = 16 }
+    private enum Request { static let kick = 0, flush = 1, running = 2, trim = 3, settle = 4, regions = 5, count = 16 }
     /// The value stored to the HTIF mailbox, until reported.
     var mailbox: UInt64 = 0
     private var fetchFaults = 0
@@ -63,6 +63,8 @@ public class MachineCPU: Savable, @unchecked Sendable {
     var lockedAccess = LockedAccess()
     /// One instruction runs in a unit of its own: it may write to code anywhere.
     var isStepping = false
+    /// Regions published by this vCPU.
+    private(set) var regionsTaken = 0
     /// The unit that was entered last, for the interpreter, which leaves no host address behind.
     var enteredUnit: UnitIndex = .noUnit
 
@@ -97,7 +99,7 @@ public class MachineCPU: Savable, @unchecked Sendable {
 
     /// Says what GUISE_DEBUG asks for.
     public func finish() {
-        if engine.options.statistics { fputs("guise: hart \(hartID): \(context.statistics)\n", stderr) }
+        if engine.options.statistics { fputs("guise: hart \(hartID): \(context.statistics), \(regionsTaken) of another thread\n", stderr) }
         if let path = engine.options.codeDump { engine.runtime.dumpCode(to: path) }
     }
 
@@ -212,6 +214,12 @@ public class MachineCPU: Savable, @unchecked Sendable {
         requestExit()
     }
 
+    /// Tells the vCPU that regions it has asked for are made.
+    func askToTakeRegions() {
+        guise_store32(requests + Request.regions, 1)
+        requestExit()
+    }
+
     // MARK: running
 
     /// Runs guest code until the machine is needed.
@@ -232,6 +240,7 @@ public class MachineCPU: Savable, @unchecked Sendable {
                 if guise_exchange32(requests + Request.flush, 0) != 0 { tlb.flush() }
                 if guise_exchange32(requests + Request.trim, 0) != 0 { context.trim() }
                 if guise_exchange32(requests + Request.settle, 0) != 0 { engine.settle(self) }
+                if guise_exchange32(requests + Request.regions, 0) != 0 { takeRegions() }
                 if guise_exchange32(requests + Request.kick, 0) != 0 { return .kicked }
                 let before = (pc, self.mode)
                 if let exit = takeEvents() { return exit }
@@ -269,7 +278,7 @@ public class MachineCPU: Savable, @unchecked Sendable {
             let kind = ExitKind(rawValue: state.load(fromByteOffset: StateLayout.exitKind, as: UInt32.self)) ?? .lookup
             if kind == .hot {
                 isTransfer = false
-                makeRegion(mode)
+                requestRegion(mode)
                 continue
             }
             isTransfer = context.wasLeftByHelper || kind.exceptionVector != nil || kind == .memoryFault || kind == .systemCall
@@ -402,8 +411,8 @@ public class MachineCPU: Savable, @unchecked Sendable {
         return unit
     }
 
-    /// A loop has been entered often: makes it a region. Its page is the one of the unit that counted.
-    private func makeRegion(_ mode: UInt32) {
+    /// A loop has been entered often: asks for a region. Its page is the one of the unit that counted.
+    private func requestRegion(_ mode: UInt32) {
         let start = exitAddress, seen = context.epoch
         // Exceptions that units raise themselves leave the word alone, and mean error code 0.
         state.storeBytes(of: 0, toByteOffset: StateLayout.exitAddress, as: UInt64.self)
@@ -414,13 +423,26 @@ public class MachineCPU: Savable, @unchecked Sendable {
         let page = engine.codePages[Int(identity)]
         guard page.virtualPage == start >> 12, page.view == view(mode), isRAM(page.physicalPage),
               let base = codeBytes(page.physicalPage, for: start) else { return }
-        protect(page.physicalPage)
         let offset = Int(start & 0xFFF)
-        let made = context.region(start: start, mode: mode, context: identity, page: page.physicalPage >> 12,
-                                  code: GuestCode(bytes: base + offset, available: 4096 - offset), seen: seen)
-        guard made != .noUnit, context.arrive(seen: seen) else { return }
-        do throws(TranslationFailure) { try verify(made, page.physicalPage, base + offset) } catch {}
-        context.depart()
+        let bytes = UnsafeRawBufferPointer(start: base + offset, count: min(4096 - offset, TranslationContext.regionReach))
+        engine.regions.request(RegionRequest(cpu: self, start: start, mode: mode, identity: identity,
+                                             physicalPage: page.physicalPage, code: Array(bytes), seen: seen))
+    }
+
+    /// Publishes regions that have been made meanwhile, unless their guest code has changed.
+    private func takeRegions() {
+        for (request, region) in engine.regions.take(for: self) {
+            guard isRAM(request.physicalPage), let base = codeBytes(request.physicalPage, for: request.start) else { continue }
+            let bytes = base + Int(request.start & 0xFFF)
+            // From here on writes to the page are noticed, as when a unit is made.
+            protect(request.physicalPage)
+            guard context.arrive(seen: request.seen) else { continue }
+            if context.matches(region, bytes), context.publish(region: region, page: request.physicalPage >> 12) {
+                regionsTaken += 1
+                do throws(TranslationFailure) { try verify(region, request.physicalPage, bytes) } catch {}
+            }
+            context.depart()
+        }
     }
 
     /// A unit whose bytes were written while it was translated is dropped again.

@@ -28,6 +28,7 @@ public final class MachineEngine: @unchecked Sendable {
     /// Guest-physical address of the HTIF mailbox, if any.
     let toHost: GuestPhysical?
     let code: CodePages
+    let regions: RegionCompiler
     private(set) var cpus: [MachineCPU] = []
     private let lock: UnsafeMutablePointer<pthread_mutex_t>
     private var identities: [CodePage: UInt32] = [:]
@@ -49,6 +50,7 @@ public final class MachineEngine: @unchecked Sendable {
         runtime = try TranslationRuntime(front: front, options: translation, slowLoad: machineSlowLoad,
                                          slowStore: machineSlowStore, slowPointer: machineSlowPointer)
         code = try CodePages(ram: ram, runtime: runtime)
+        regions = RegionCompiler(runtime: runtime)
         lock = .allocate(capacity: 1)
         pthread_mutex_init(lock, nil)
         codePages = .allocate(capacity: Self.identityLimit)

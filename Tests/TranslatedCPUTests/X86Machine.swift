@@ -41,12 +41,13 @@ final class X86Machine {
     let cpus: [X86MachineCPU]
     static let origin: UInt64 = 0x1000
 
-    init(_ program: [UInt8], engine kind: EngineKind, processors: Int = 1) throws {
+    init(_ program: [UInt8], engine kind: EngineKind, processors: Int = 1, loopCount: UInt32? = nil) throws {
         ram = try GuestRAM(start: GuestPhysical(0), sizeBytes: 1 << 20)
         let bus = try Bus([], ports: [BusWindow("debug", at: GuestPhysical(0x3F8), sizeBytes: 1, device: debug)])
         var options = EngineOptions()
         options.engine = kind
         options.cacheSize = 8 << 20
+        options.loopCount = loopCount
         let engine = try MachineEngine(front: X86Front(features: CPUModel.max.instructions), options: options, ram: ram,
                                        bus: bus, toHost: nil)
         self.engine = engine

@@ -27,6 +27,16 @@ import Translator
         #expect(machine.word(0x500) == 0x13 + 0x12 + 0x11)
     }
 
+    // xor eax,eax; mov ds,ax; mov bx,2; again: mov ecx,10000000; l: add eax,1; dec ecx; jnz l; mov byte [cs:11h],3; dec bx;
+    // jnz again; mov [500h],eax; hlt
+    @Test func `a hot loop becomes a region beside the processor, and a store into it shows`() throws {
+        let program = X86Machine.bytes("6631c08ed8bb020066b9809698006683c001664975f82ec606110003" + "4b75e966a30005f4")
+        let machine = try X86Machine(program, engine: .translate, loopCount: 1000)
+        #expect(machine.cpu.run() == .halted)
+        #expect(machine.long(0x500) == 40_000_000)
+        #expect(machine.cpu.regionsTaken > 0, "no region was made in twenty million rounds")
+    }
+
     // xor ax,ax; mov ds,ax; mov dword [2ffeh],11223344h; mov eax,01010101h; lock xadd [2ffeh],eax; mov [500h],eax;
     // mov eax,[2ffeh]; mov [504h],eax; hlt
     @Test(arguments: engines) func `a locked addition across pages happens once and whole`(engine: EngineKind) throws {

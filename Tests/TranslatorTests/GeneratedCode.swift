@@ -31,7 +31,8 @@ final class TestFront: GuestFront {
 final class GeneratedCode {
     let cache: CodeCache
     let thunks: Thunks
-    let generator: CodeGenerator
+    private(set) var generator: CodeGenerator
+    private let front: TestFront
     private let helperTable: UnsafeMutablePointer<HelperFunction>
     private let position: Int
 
@@ -45,6 +46,7 @@ final class GeneratedCode {
         let front = TestFront(integerPins: pinned.filter { !globals[$0].type.inVectorRegister && globals[$0].type != .flags },
                               floatPins: pinned.filter { globals[$0].type.inVectorRegister }, helpers: helpers,
                               globals: globals)
+        self.front = front
         helperTable = .allocate(capacity: max(1, helpers.count))
         for (index, helper) in helpers.enumerated() { (helperTable + index).initialize(to: helper) }
         func address(_ function: HelperFunction) -> UInt64 {
@@ -73,7 +75,7 @@ final class GeneratedCode {
     /// Optimises the unit and makes code of it; nil when the generator declines.
     func generate(_ unit: Unit) -> (start: UnsafeMutablePointer<UInt8>, count: Int)? {
         DeadCode.eliminate(unit, globalCount: generator.globalCount, pinned: generator.globalIsPinned)
-        generator.unit = unit
+        generator = CodeGenerator(front: front, unit: unit, thunks: thunks, options: generator.options)
         let start = cache.writable + position
         guard generator.generate(at: start, tlbMode: 0, entryCheck: nil) else { return nil }
         let end = generator.asm.at
@@ -97,8 +99,12 @@ final class GeneratedCode {
         let enter = unsafeBitCast(entry, to: (@convention(c) (UnsafeMutableRawPointer, UnsafeRawPointer) -> Void).self)
         let faultExit = UInt64(UInt(bitPattern: cache.executable + (thunks.faultExit - cache.writable)))
         FaultHandler.exclusively(cache, faultExit: faultExit) { enter(state.block, cache.executable + position) }
-        guard let kind = ExitKind(rawValue: state.exitKind) else { return .none }
         func setPC(_ pc: UInt64) { state.block.storeBytes(of: pc, toByteOffset: StateLayout.pc, as: UInt64.self) }
+        if state.exitKind == ExitKind.unitStart.rawValue {
+            setPC(cache.units[0].start)
+            return .lookup
+        }
+        guard let kind = ExitKind(rawValue: state.exitKind) else { return .none }
         if kind == .link {
             setPC(cache.links[Int(state.block.load(fromByteOffset: StateLayout.exitLink, as: UInt32.self))].target)
             return .lookup

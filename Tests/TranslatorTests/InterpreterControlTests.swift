@@ -122,13 +122,19 @@ import Testing
     @Test func `a unit longer than any before it runs`() {
         let bench = Bench()
         bench.run { builder in
-            for _ in 0..<5000 { builder.set(0, builder.binary(.add, builder.get(0), builder.get(1))) }
+            for number in 0..<5000 {
+                builder.instruction(0x10000 + UInt64(number) * 2)
+                builder.set(0, builder.binary(.add, builder.get(0), builder.get(1)))
+            }
             builder.set(1, builder.constant(0))
         }
         bench.state[0] = 0
         bench.state[1] = 2
         bench.run { builder in
-            for _ in 0..<5000 { builder.set(0, builder.binary(.add, builder.get(0), builder.get(1))) }
+            for number in 0..<5000 {
+                builder.instruction(0x10000 + UInt64(number) * 2)
+                builder.set(0, builder.binary(.add, builder.get(0), builder.get(1)))
+            }
         }
         #expect(bench.state[0] == 10000)
     }

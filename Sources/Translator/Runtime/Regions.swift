@@ -4,7 +4,8 @@
 // is used up the engine asks for a region that starts where the jump leads. Its blocks are those that can be reached from
 // there within the page by direct jumps and lead back there; other exits leave the region as they leave any unit.
 //
-// A region is made by the thread that runs the loop: it costs tens of microseconds, less than handing it to another thread.
+// In a program a region is made by the thread that runs the loop: its process is the guest's alone. A machine has a thread
+// that prepares regions; the vCPU that counted publishes them.
 
 import CHost
 import IR
@@ -13,20 +14,38 @@ extension TranslationContext {
     /// Most blocks of a region.
     private static let blockLimit = 32
     /// How far behind its start a region reaches, in bytes.
-    private static let reach = 2048
+    public static let regionReach = 2048
 
     /// Makes a region of the loop that starts at a guest address, in place of the unit there. Outside before and after.
     /// - Parameters: as those of `unit`; `code` ends with the page at the latest.
     /// - Returns: the region; `.noUnit` when the loop is none or too long, there is one already, or the cache is full.
     public func region(start: UInt64, mode: UInt32, context: UInt32, page: UInt64, code: GuestCode,
                        seen: UInt32) -> UnitIndex {
-        guard !runtime.options.interpret, arrive(seen: seen) else { return .noUnit }
+        guard arrive(seen: seen) else { return .noUnit }
         defer { depart() }
+        let made = makeUnlessKnown(start, mode, context, code, seen)
+        return made != .noUnit && runtime.publishRegion(made, page: page) ? made : .noUnit
+    }
+
+    /// Makes a region as `region` does, but nobody can find it before `publish`. Outside before and after.
+    public func prepareRegion(start: UInt64, mode: UInt32, context: UInt32, code: GuestCode, seen: UInt32) -> UnitIndex {
+        guard arrive(seen: seen) else { return .noUnit }
+        defer { depart() }
+        return makeUnlessKnown(start, mode, context, code, seen)
+    }
+
+    /// Publishes a region that was prepared in this epoch, perhaps by another thread. Inside.
+    /// - Returns: false when there is a region already.
+    public func publish(region: UnitIndex, page: UInt64) -> Bool { runtime.publishRegion(region, page: page) }
+
+    private func makeUnlessKnown(_ start: UInt64, _ mode: UInt32, _ context: UInt32, _ code: GuestCode,
+                                 _ seen: UInt32) -> UnitIndex {
+        guard !runtime.options.interpret else { return .noUnit }
         let began = guise_cycles()
         let known = existing(start: start, context: context, mode: mode)
         if known != .noUnit, runtime.cache.units[Int(known)].isRegion { return .noUnit }
         do throws(TranslationFailure) {
-            let made = try makeRegion(start, mode, context, page, code, seen)
+            let made = try makeRegion(start, mode, context, code, seen)
             noteRegion(isMade: made != .noUnit, since: began)
             return made
         } catch {
@@ -48,9 +67,8 @@ extension TranslationContext {
     /// Loops whose counts are remembered at most.
     private static let loopsKnown = 4096
 
-    private func makeRegion(_ start: UInt64, _ mode: UInt32, _ context: UInt32, _ page: UInt64, _ code: GuestCode,
-                            _ seen: UInt32) throws(TranslationFailure) -> UnitIndex {
-        let code = GuestCode(bytes: code.bytes, available: min(code.available, Self.reach, 0x1000 - Int(start & 0xFFF)))
+    private func makeRegion(_ start: UInt64, _ mode: UInt32, _ context: UInt32, _ code: GuestCode, _ seen: UInt32) throws(TranslationFailure) -> UnitIndex {
+        let code = GuestCode(bytes: code.bytes, available: min(code.available, Self.regionReach, 0x1000 - Int(start & 0xFFF)))
         let blocks = loop(at: start, mode, code)
         guard !blocks.isEmpty, lift(blocks, mode, code) else { return .noUnit }
         assert(Verifier.problems(in: unit, globals: runtime.front.globals, helperCount: runtime.front.helpers.count).isEmpty)
@@ -63,10 +81,6 @@ extension TranslationContext {
                                  entryCheck: nil) else { return .noUnit }
         let index = nextIndex
         finish(context: context, contentHash: Self.hash(code.bytes, unit.byteLength))
-        guard runtime.publishRegion(index, page: page) else {
-            discard()
-            return .noUnit
-        }
         keep()
         return index
     }
