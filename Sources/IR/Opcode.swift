@@ -158,6 +158,15 @@ public enum FlagOperation: UInt8, CaseIterable, Sendable {
     case rotateLeft, rotateRight, rotateCarryLeft, rotateCarryRight
     /// CF = OF = the product does not fit the operands' type; the others are those of c.
     case multiplySigned, multiplyUnsigned
+
+    /// Processors do not agree on all of its flags, nor do the manuals define them: those of IR are AMD's.
+    @inlinable public var differsBetweenProcessors: Bool {
+        switch self {
+        case .shiftLeft, .shiftRightUnsigned, .shiftRightSigned, .rotateLeft, .rotateRight, .rotateCarryLeft, .rotateCarryRight,
+             .multiplySigned, .multiplyUnsigned: true
+        default: false
+        }
+    }
 }
 
 /// A condition on flags, with x86's encoding.

@@ -1,11 +1,12 @@
 // Switches for finding faults in the translator itself, from the environment variable GUISE_DEBUG: a comma-separated list of
 //   memory-registers   keep every guest register in memory
+//   exact-flags        undefined x86 condition codes as AMD's processors leave them, on every host
 //   single-step        one guest instruction per unit
 //   code-cache=SIZE    size of the code cache, with suffix K, M or G (a tiny one evicts all the time)
 //   loop-count=N       loops become regions when entered N times; 0 for never
 //   statistics         say at the end of each vCPU or guest thread what translating cost
 //   dump-code=FILE     write the generated code to FILE and an index to FILE.units at the end of each of them
-// They change no guest-visible behaviour. See docs/debugging.md.
+// They change no guest-visible behaviour that an architecture defines. See docs/debugging.md.
 
 import Glibc
 import Translator
@@ -14,7 +15,7 @@ import Translator
 public struct DebugOptionError: Error, CustomStringConvertible {
     let word: String
     public var description: String {
-        "GUISE_DEBUG: '\(word)' is not one of memory-registers, single-step, code-cache=SIZE, loop-count=N, statistics, dump-code=FILE"
+        "GUISE_DEBUG: '\(word)' is not one of memory-registers, exact-flags, single-step, code-cache=SIZE, loop-count=N, statistics, dump-code=FILE"
     }
 }
 
@@ -26,6 +27,7 @@ extension EngineOptions {
         for word in String(cString: value).split(separator: ",") {
             switch word {
             case "memory-registers": options.registersInMemory = true
+            case "exact-flags": options.exactFlags = true
             case "single-step": options.singleStep = true
             case "statistics": options.statistics = true
             case _ where word.hasPrefix("dump-code="): options.codeDump = String(word.dropFirst("dump-code=".count))
@@ -59,6 +61,7 @@ extension EngineOptions {
         var translation = TranslationOptions(identityMemory: identityMemory)
         translation.interpret = interpret
         translation.registersInMemory = registersInMemory
+        translation.exactFlags = exactFlags
         translation.unitLimit = singleStep ? 1 : 64
         translation.cacheSize = cacheSize
         translation.logBlocks = logBlock != nil

@@ -15,6 +15,8 @@ public struct EngineOptions: Sendable {
     public var engine: EngineKind = .auto
     /// Keep all guest registers in memory (oracle mode of the code generator).
     public var registersInMemory = false
+    /// Leave undefined condition codes as docs/x86.md says on every host, not as its processor does.
+    public var exactFlags = false
     /// One guest instruction per unit.
     public var singleStep = false
     /// Report the cost of translating on standard error.

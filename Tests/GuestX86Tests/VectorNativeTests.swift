@@ -69,8 +69,12 @@ struct VectorCases {
             var wrong = 0
             for turn in 0..<repetitions where wrong < 1 {
                 guard let (bytes, experiment) = experiment(form) else { continue }
-                let expected = try harness.native(experiment)
-                let actual = try executor(harness, experiment, turn)
+                var expected = try harness.native(experiment)
+                var actual = try executor(harness, experiment, turn)
+                if UndefinedFlags.leavesNaNOpen(form.row.name) {
+                    Self.forgetNaNs(&expected.registers)
+                    Self.forgetNaNs(&actual.registers)
+                }
                 let differences = expected.differences(from: actual)
                 if differences.isEmpty { continue }
                 wrong += 1
@@ -95,6 +99,18 @@ struct VectorCases {
         0x7FF0_0000_0000_0001, 0x41DF_FFFF_FFC0_0000, 0xC1E0_0000_0020_0000, 0x43E0_0000_0000_0000, 0x3FE0_0000_0000_0000,
         0x3690_0000_0000_0000, 0x47EF_FFFF_F000_0000,
     ]
+
+    /// Makes all single-precision NaNs of the vector registers the same.
+    private static func forgetNaNs(_ registers: inout X86Registers) {
+        func forget(_ bytes: inout [UInt8]) {
+            for at in stride(from: 0, to: bytes.count, by: 4) where bytes[at + 3] & 0x7F == 0x7F && bytes[at + 2] & 0x80 != 0
+                && (bytes[at + 2] & 0x7F | bytes[at + 1] | bytes[at]) != 0 {
+                bytes.replaceSubrange(at..<at + 4, with: [0, 0, 0xC0, 0x7F])
+            }
+        }
+        forget(&registers.xmm)
+        forget(&registers.ymmHigh)
+    }
 
     private mutating func half() -> UInt64 {
         switch random.next() % 6 {
@@ -134,6 +150,7 @@ struct VectorCases {
         experiment.data = [UInt8](repeating: 0, count: place - 64)
         experiment.data += halves(32)
         experiment.before.general[4] = harness.middle
+        if UndefinedFlags.isIncomparable(form.row.name, decoded, experiment.before, isMisaligned: place & 15 != 0) { return nil }
         guard decoded.index < 0 || form.row.operands.1.kind != .vectorIndexed else { return nil }
         guard harness.aim(decoded, &experiment.before, at: harness.data + UInt64(place), is64: is64) else { return nil }
         return (bytes, experiment)

@@ -2,6 +2,7 @@
 // there in real mode.
 
 import Bus
+import CHost
 import GuestMemory
 import GuestX86
 import SavedState
@@ -48,6 +49,8 @@ final class X86Machine {
         options.engine = kind
         options.cacheSize = 8 << 20
         options.loopCount = loopCount
+        // Executors are compared: the interpreter's undefined flags are AMD's.
+        options.exactFlags = guise_cpu_is_amd() == 0
         let engine = try MachineEngine(front: X86Front(features: CPUModel.max.instructions), options: options, ram: ram,
                                        bus: bus, toHost: nil)
         self.engine = engine

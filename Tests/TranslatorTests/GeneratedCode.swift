@@ -40,8 +40,9 @@ final class GeneratedCode {
     ///   - pinned: globals in host registers; the others live in the state block.
     ///   - memory: identity, or the slow paths behind a soft TLB that starts out empty.
     ///   - globals: the guest's registers.
+    ///   - exactFlags: condition codes that processors do not agree on are computed out of line.
     init(pinned: [Int], helpers: [HelperFunction] = [], memory: InterpreterMemory = .identity,
-         globals: [Global] = TestGuest.globals) throws {
+         globals: [Global] = TestGuest.globals, exactFlags: Bool = false) throws {
         cache = try CodeCache(size: 1 << 20)
         let front = TestFront(integerPins: pinned.filter { !globals[$0].type.inVectorRegister && globals[$0].type != .flags },
                               floatPins: pinned.filter { globals[$0].type.inVectorRegister }, helpers: helpers,
@@ -64,7 +65,7 @@ final class GeneratedCode {
         thunks = Thunks(front: front, at: cache.writable, targets: targets, registersInMemory: pinned.isEmpty)
         generator = CodeGenerator(front: front, unit: Unit(capacity: 1), thunks: thunks,
                                   options: CodeGeneratorOptions(identityMemory: identity,
-                                                                registersInMemory: pinned.isEmpty))
+                                                                registersInMemory: pinned.isEmpty, exactFlags: exactFlags))
         cache.reserveStart(thunks.end - cache.writable)
         position = cache.offset(ofChunk: 0)
         FaultHandler.install

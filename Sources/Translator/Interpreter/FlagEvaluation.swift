@@ -186,3 +186,16 @@ extension Interpreter {
         }
     }
 }
+
+/// The out-of-line call of generated code for condition codes that processors do not agree on: operands, flags before and
+/// operation word (operation, width in bits from bit 8) in the scratch area, result in place of the first operand.
+let exactFlagsTarget: HelperFunction = { state, _, _, _ in
+    let scratch = state + StateLayout.scratch
+    let word = scratch.load(fromByteOffset: 24, as: UInt32.self)
+    guard let operation = FlagOperation(rawValue: UInt8(truncatingIfNeeded: word)) else { return 0 }
+    let flags = FlagEvaluation.flags(operation, width: Int(word >> 8), scratch.load(as: Int64.self),
+                                     scratch.load(fromByteOffset: 8, as: Int64.self),
+                                     before: scratch.load(fromByteOffset: 16, as: Int64.self))
+    scratch.storeBytes(of: flags, as: Int64.self)
+    return 0
+}

@@ -110,7 +110,8 @@ public final class TranslationContext {
         builder = Builder(unit: unit, globals: runtime.front.globals)
         generator = CodeGenerator(front: runtime.front, unit: unit, thunks: runtime.thunks,
                                   options: CodeGeneratorOptions(identityMemory: runtime.options.identityMemory,
-                                                                registersInMemory: runtime.options.registersInMemory))
+                                                                registersInMemory: runtime.options.registersInMemory,
+                                                                exactFlags: runtime.options.exactFlags))
         let enter = runtime.cache.executable + (runtime.thunks.enter - runtime.cache.writable)
         enterCode = unsafeBitCast(enter, to: (@convention(c) (UnsafeMutableRawPointer, UnsafeRawPointer) -> Void).self)
         logsBlocks = runtime.options.logBlocks

@@ -15,6 +15,8 @@ public struct TranslationOptions: Sendable {
     public var identityMemory: Bool
     /// Keep every guest register in memory: slower, an oracle.
     public var registersInMemory = false
+    /// Condition codes that processors do not agree on are as IR defines them on every host: slower, for comparisons.
+    public var exactFlags = false
     /// Guest instructions per unit at most; 1 single-steps.
     public var unitLimit = 64
     /// Size of the code cache in bytes.

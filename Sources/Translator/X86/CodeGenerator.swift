@@ -15,6 +15,8 @@ struct CodeGeneratorOptions {
     var identityMemory: Bool
     /// Keep every guest register in the state block: the oracle mode.
     var registersInMemory = false
+    /// Compute condition codes that processors do not agree on as IR defines them, instead of taking the host's: slower.
+    var exactFlags = false
 }
 
 /// Where a value is while its unit is being generated.

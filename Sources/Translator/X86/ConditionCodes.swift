@@ -296,6 +296,7 @@ extension CodeGenerator {
             failed = true
             return
         }
+        if options.exactFlags && operation.differsBetweenProcessors { return emitExactFlags(index, instruction) }
         let a = instruction.a, b = instruction.b
         let size = unit.instructions[Int(a)].type.bits / 8
         let needs = neededFlags(operation, instruction)
@@ -324,6 +325,37 @@ extension CodeGenerator {
         if b != .none { consume(b) }
         if instruction.c != .none { consume(instruction.c) }
         flagsAreInHost(index)
+    }
+
+    /// Condition codes computed out of line, as the interpreter does it.
+    private func emitExactFlags(_ index: Int, _ instruction: Instruction) {
+        spoilFlags(index)
+        let a = instruction.a, b = instruction.b, before = instruction.c
+        let width = UInt32(unit.instructions[Int(a)].type.bits)
+        asm.store(.state(StateLayout.scratch), integerRegister(a))
+        locked = 0
+        if b == .none {
+            asm.storeImmediate(.state(StateLayout.scratch + 8), 0, wide: true)
+        } else {
+            asm.store(.state(StateLayout.scratch + 8), integerRegister(b))
+        }
+        locked = 0
+        if before == .none {
+            asm.storeImmediate(.state(StateLayout.scratch + 16), 0, wide: true)
+        } else {
+            let packed = allocate()
+            asm.extend(0xB7, packed, integerOperand(before), wide: false)
+            asm.store(.state(StateLayout.scratch + 16), packed)
+        }
+        locked = 0
+        asm.storeImmediate(.state(StateLayout.scratch + 24), Int32(bitPattern: UInt32(instruction.aux) | width << 8), wide: false)
+        asm.call(to: thunks.exactFlags)
+        let target = allocate()
+        asm.load(target, .state(StateLayout.scratch))
+        consume(a)
+        if b != .none { consume(b) }
+        if before != .none { consume(before) }
+        define(index, target)
     }
 
     /// Records that the host's flags now are the value of operation `index`.
@@ -473,6 +505,7 @@ extension CodeGenerator {
 
     private func isFused(_ index: Int, _ next: Int) -> Bool {
         guard let operation = FlagOperation(rawValue: unit.instructions[next].aux) else { return false }
+        if options.exactFlags && operation.differsBetweenProcessors { return false }
         let value = unit.instructions[index], flags = unit.instructions[next]
         let sameOperands = value.a == flags.a && value.b == flags.b
         let one = { (constant: Int64) in

@@ -38,6 +38,8 @@ struct ThunkTargets {
     var slowPointer: UInt64
     /// (state): operands and operation word in scratch, result to scratch.
     var softFloat: UInt64
+    /// (state): operands and operation word in scratch, condition codes to scratch.
+    var exactFlags = UInt64(UInt(bitPattern: unsafeBitCast(exactFlagsTarget, to: Int.self)))
     /// (state): operands and operation word in vectorScratch, result to vectorScratch.
     var vectorCall = UInt64(UInt(bitPattern: unsafeBitCast(vectorCallTarget, to: Int.self)))
     /// Table of the front's helpers.
@@ -78,6 +80,7 @@ final class Thunks {
     private let lightHelpers: [Bool]
     private(set) var softFloat: UnsafeMutablePointer<UInt8>
     private(set) var vectorCall: UnsafeMutablePointer<UInt8>
+    private(set) var exactFlags: UnsafeMutablePointer<UInt8>
     /// By size, and behind those the ones that look into a set of the TLB first: by set, then size.
     private var slowLoads: [UnsafeMutablePointer<UInt8>] = []
     private var slowStores: [UnsafeMutablePointer<UInt8>] = []
@@ -131,6 +134,7 @@ final class Thunks {
         lightCall = start
         softFloat = start
         vectorCall = start
+        exactFlags = start
         end = start
         for constant in FloatConstant.allCases {
             let slot = UnsafeMutableRawPointer(start + constant.rawValue * 16)
@@ -145,6 +149,7 @@ final class Thunks {
         emitLightCall(&asm, targets)
         softFloat = emitPreservingCall(&asm, target: targets.softFloat, arguments: 0, size: 0, result: false)
         vectorCall = emitPreservingCall(&asm, target: targets.vectorCall, arguments: 0, size: 0, result: false)
+        exactFlags = emitPreservingCall(&asm, target: targets.exactFlags, arguments: 0, size: 0, result: false)
         for size in 0..<5 {
             slowLoads.append(emitPreservingCall(&asm, target: targets.slowLoad, arguments: 1, size: size, result: true))
             slowStores.append(emitPreservingCall(&asm, target: targets.slowStore, arguments: 2, size: size, result: false))

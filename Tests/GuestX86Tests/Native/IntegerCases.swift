@@ -25,6 +25,7 @@ struct IntegerCases {
             var wrong = 0
             for _ in 0..<repetitions where wrong < 2 {
                 guard let (experiment, decoded) = experiment(form) else { continue }
+                if UndefinedFlags.isIncomparable(form.row.name, decoded, experiment.before) { continue }
                 let undefined = UndefinedFlags.mask(form.row.name, decoded, experiment.before)
                 if try !compare(experiment, form.row.name, undefined: undefined, executor) { wrong += 1 }
             }
@@ -134,8 +135,9 @@ extension IntegerCases {
         let distance = Int(random.next() % 100) + 16
         let target = start + (random.once(in: 2) ? distance : -distance)
         var code: [UInt8] = []
-        if random.once(in: 10) { code.append(0x66) }
-        let kind = random.next() % 11
+        let wantsPrefix = random.once(in: 10), kind = random.next() % 11
+        // In 64-bit code Intel's processors ignore it before near branches, AMD's do not.
+        if wantsPrefix, !is64 || UndefinedFlags.hostIsAMD || 7...9 ~= kind { code.append(0x66) }
         func near(_ opcode: [UInt8]) -> [UInt8] {
             let distance = Int32(target - start - code.count - opcode.count - 4)
             return opcode + withUnsafeBytes(of: distance) { Array($0) }

@@ -1,11 +1,11 @@
-// The status flags that the manuals leave undefined: the one table of what is not compared.
+// What the manuals leave undefined, or makers of processors do differently: the one table of what is not compared.
 //
 // On an AMD host we claim to do what the processor does (docs/x86.md), so only what no model promises is left out there.
 //
 // Source: AMD APM volume 3, "rFLAGS Affected" of each instruction.
 
 import Glibc
-import GuestX86
+@testable import GuestX86
 
 enum UndefinedFlags {
     /// Flags of an instruction that are not compared.
@@ -28,6 +28,27 @@ enum UndefinedFlags {
         default: return 0
         }
     }
+
+    /// Whether an instruction is not compared at all: the host's processor is not AMD's and does it in its own way.
+    /// - Parameter isMisaligned: its memory operand is, for accesses of 16 bytes.
+    static func isIncomparable(_ name: String, _ decoded: X86Instruction, _ before: X86Registers, isMisaligned: Bool = false) -> Bool {
+        if hostIsAMD { return false }
+        switch name {
+        // The result is undefined for counts above the width (SDM vol. 2 SHLD, SHRD).
+        case "shld", "shrd":
+            let count = decoded.opcode & 1 == 0 ? UInt64(truncatingIfNeeded: decoded.immediate) : before.general[GPR.rcx]
+            return decoded.operandSize == 2 && count & 31 > 16
+        // VEX.W0 is undefined there, AMD's ignore W.
+        case "vpermq", "vpermpd": return !decoded.w
+        // Intel's demand alignment, AMD's do not.
+        case "sha1msg1", "sha1msg2", "sha1nexte", "sha1rnds4", "sha256msg1", "sha256msg2", "sha256rnds2":
+            return decoded.isMemory && isMisaligned
+        default: return false
+        }
+    }
+
+    /// Which of several NaNs a dot product hands on differs between makers.
+    static func leavesNaNOpen(_ name: String) -> Bool { !hostIsAMD && (name == "dpps" || name == "vdpps") }
 
     static let hostIsAMD: Bool = {
         let file = fopen("/proc/cpuinfo", "r")
