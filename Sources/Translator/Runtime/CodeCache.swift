@@ -106,8 +106,8 @@ final class CodeCache: @unchecked Sendable {
     /// Records that come with a chunk.
     static let unitsPerChunk = 1 << 11, linksPerChunk = 1 << 13
     /// Fresh pages of code are asked for this many bytes at a time: a page fault for each costs three times as much.
-    private static let fillStep = 32 * 1024
-    private static let recordStep = 16 * 1024
+    private static let fillStep = 64 * 1024
+    private static let recordStep = 40 * 1024
 
     let size: Int
     /// Writable view.

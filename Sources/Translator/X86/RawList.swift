@@ -20,20 +20,6 @@ struct RawList<Element: BitwiseCopyable> {
         count &+= 1
     }
 
-    /// As `append`, where `reserve` has seen to room.
-    @inline(__always)
-    mutating func appendReserved(_ element: Element) {
-        precondition(count < capacity)
-        (elements + count).initialize(to: element)
-        count &+= 1
-    }
-
-    /// Makes room for `more` elements.
-    @inline(__always)
-    mutating func reserve(_ more: Int) {
-        while count &+ more > capacity { grow() }
-    }
-
     @inline(__always) mutating func removeAll() { count = 0 }
 
     @inline(__always)
