@@ -8,7 +8,7 @@ build=(binutils git libc6-dev g++ libcurl4-openssl-dev libedit2 libncurses6 libs
 guests=(cpio gzip xz-utils zstd kmod e2fsprogs fakeroot python3 debian-archive-keyring ca-certificates)
 # Independent emulators, compilers and checkers. Tests skip what is missing.
 oracles=(gcc libc6-dev gcc-i686-linux-gnu libc6-dev-i386-cross gcc-riscv64-linux-gnu libc6-dev-riscv64-cross binutils-riscv64-linux-gnu qemu-user-static qemu-system-misc device-tree-compiler acpica-tools busybox-static qemu-system-x86 bochs bochsbios vgabios bochs-term)
-bench=(gcc gcc-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-user-static qemu-system-misc lua5.4 sqlite3 zstd busybox-static)
+bench=(gcc gcc-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-user-static qemu-system-misc qemu-system-x86 lua5.4 sqlite3 zstd busybox-static bochs bochs-term bochsbios vgabios isolinux syslinux-common genisoimage)
 
 for purpose; do
     case $purpose in
