@@ -10,8 +10,14 @@
 #error "x87.c is written for x86-64 hosts"
 #endif
 
-#define HELPER(name) __attribute__((target("general-regs-only"))) GUISE_X87(name)
-#define INLINE static inline __attribute__((always_inline, target("general-regs-only")))
+// Generated code calls these without saving vector registers, which what a sanitizer adds would use.
+#if defined(__clang__)
+#define PLAIN target("general-regs-only"), disable_sanitizer_instrumentation
+#else
+#define PLAIN target("general-regs-only")
+#endif
+#define HELPER(name) __attribute__((PLAIN)) GUISE_X87(name)
+#define INLINE static inline __attribute__((always_inline, PLAIN))
 
 enum {
     invalid = 1, denormal = 2, zero_divide = 4, exceptions = 0x3F, stack_fault = 0x40, summary = 0x80,
