@@ -20,7 +20,7 @@ struct PlanContext {
     var startSocket: Int32?
     /// Files with the state for createContainer hooks, for startContainer hooks and for the receiver of the seccomp listener.
     var creatingState: Int32?, createdState: Int32?, seccompState: Int32?
-    /// User namespaces of idmapped mounts, by index of the mount.
+    /// The detached sources of idmapped mounts, by index of the mount.
     var idmaps: [Int: Int32] = [:]
     var seccomp: SeccompProgram?, seccompListener: Int32?
     /// Descriptors after standard error that the container's program inherits.
@@ -64,7 +64,7 @@ struct ContainerPlan {
         let process = configuration.process ?? ProcessConfiguration()
         enterNamespaces()
         try buildRoot(process)
-        startProcess(process)
+        startProcess(process, try configuration.landlock(for: process))
     }
 
     // MARK: namespaces
@@ -261,13 +261,13 @@ struct ContainerPlan {
 
     // MARK: the process
 
-    private mutating func startProcess(_ process: ProcessConfiguration) {
+    private mutating func startProcess(_ process: ProcessConfiguration, _ landlock: Landlock?) {
         if let label = linux.mountLabel, !label.isEmpty, !SecurityModules.hasSELinux {
             warnings.append("linux.mountLabel: SELinux is not active on this host")
         }
         if context.makesKeyring { plan.add(guise_op_keyring, "process", text: "_ses.\(context.id)") }
         plan.add(guise_op_session, "process.terminal", flags: process.isTerminal ? guise_flag_terminal.rawValue : 0)
-        let steps = ProcessSteps(process, linux: linux, context: context, hasNewUser: isNew(.user))
+        let steps = ProcessSteps(process, linux: linux, landlock: landlock, context: context, hasNewUser: isNew(.user))
         warnings += steps.warnings
         steps.addBeforeStart(to: &plan)
         if let socket = context.startSocket {

@@ -269,12 +269,8 @@ final class Creation {
             }
         }
         for (index, mount) in configuration.mounts.enumerated() {
-            let wantsMap = mount.options.contains("idmap") || mount.options.contains("ridmap")
-            guard !mount.uidMappings.isEmpty || wantsMap else { continue }
-            let uids = mount.uidMappings.isEmpty ? linux.uidMappings : mount.uidMappings
-            let gids = mount.gidMappings.isEmpty ? linux.gidMappings : mount.gidMappings
-            guard !uids.isEmpty else { continue }
-            context.idmaps[index] = keep(try UserNamespace.make(uids: uids, gids: gids))
+            guard let tree = try IDMappedMount.tree(mount, index, linux: linux, bundle: record.bundle) else { continue }
+            context.idmaps[index] = keep(tree)
         }
         return context
     }
