@@ -2,13 +2,14 @@
 import json
 import os
 import pathlib
+import pty
 import random
 import shutil
 import signal
 import subprocess
 import time
 
-from containers import Bundle, expect, noQEMU
+from containers import Bundle, escapes, expect, noQEMU
 from support import Skip, case
 
 quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -362,3 +363,65 @@ def rootlessLife(c):
         time.sleep(0.05)
     c.run([*nobody, "delete", b.id]).expect("")
     expect(b.output() == "started\n" and not list((own / "state").iterdir()), f"{b.output()!r}")
+
+
+@case("containers/escapes through the caller's terminal", notQEMU=noQEMU)
+def callersTerminal(c):
+    b = Bundle(c)
+    gcc = c.need("gcc")
+    c.run([gcc, "-static", "-O1", "-o", b.rootfs / "escape", escapes]).expect("", err=None)
+    b.process["args"] = ["/escape", "/no/such"]
+    b.write()
+    # The runtime's terminal is inherited as it is: process.terminal is false.
+    pid, master = pty.fork()
+    if pid == 0:
+        os.execv(b.program[0], words(b, "run", "--bundle", b.path, b.id))
+    out = b""
+    try:
+        while chunk := os.read(master, 4096):
+            out += chunk
+    except OSError:
+        pass
+    os.close(master)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    expect(status == 0 and b"ESCAPED" not in out, f"{status} {out!r}")
+    b.expect_clean()
+
+
+@case("containers/escapes by an image that changes during set-up", notQEMU=noQEMU)
+def swapping(c):
+    b = Bundle(c)
+    gcc = c.need("gcc")
+    victim = c.work / "victim"
+    victim.mkdir()
+    (victim / "file").write_text("host")
+    for name in ["data", "other"]:
+        (b.rootfs / name / "x").mkdir(parents=True)
+    (b.rootfs / "link").symlink_to("../" * 12 + str(victim).lstrip("/"))
+    # Exchanges a directory and a link to the host without pause (CVE-2021-30465).
+    (c.work / "swap.c").write_text(
+        '#define _GNU_SOURCE\n#include <fcntl.h>\n#include <stdio.h>\n'
+        'int main(int n, char **a) { (void)n; for (;;) renameat2(AT_FDCWD, a[1], AT_FDCWD, a[2], RENAME_EXCHANGE); }\n')
+    c.run([gcc, "-O1", "-o", c.work / "swap", c.work / "swap.c"]).expect("", err=None)
+    b.config["mounts"] += [{"destination": "/data/x", "type": "tmpfs", "source": "tmpfs"}, {"destination": "/data/made", "type": "tmpfs", "source": "tmpfs"},
+                           {"destination": "/data/file", "type": "bind", "source": "/dev/null", "options": ["bind"]}]
+    b.linux["maskedPaths"] += ["/data/file"]
+    b.linux["devices"] = [{"path": "/data/pipe", "type": "p"}]
+    b.process["cwd"] = "/data"
+    # Whether the program sees the host in its own working directory.
+    b.sh("cat file; true").write()
+    swap = subprocess.Popen([c.work / "swap", b.rootfs / "data", b.rootfs / "link"])
+    outcomes = set()
+    try:
+        for turn in range(60):
+            result = b.oci("run", "--bundle", b.path, b.id, seconds=20)
+            outcomes.add(result.status)
+            expect("host" not in result.out, f"turn {turn}: {result.out!r}")
+            expect(sorted(p.name for p in victim.iterdir()) == ["file"] and (victim / "file").read_text() == "host", f"turn {turn}: {list(victim.iterdir())}")
+            expect(str(victim) not in pathlib.Path("/proc/self/mountinfo").read_text(), f"turn {turn}: mounted on the host")
+    finally:
+        swap.kill()
+        swap.wait()
+    # Some turns met the directory and ran, or nothing was tried.
+    expect(0 in outcomes, f"no turn ran: {outcomes}")
+    b.expect_clean()

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 
-from containers import Bundle, expect, noQEMU
+from containers import Bundle, expect, noQEMU, plain
 from support import Skip, case
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -759,3 +759,72 @@ def commandLine(c):
         expect(result.status != 0 and result.err, f"{words}: {result.status} {result.err!r}")
     features = json.loads(b.oci("features").out)
     expect(features["ociVersionMax"] == "1.3.0" and "idmap" in features["mountOptions"], f"{features}")
+
+
+@case("containers/field linux.namespaces: user, time, cgroup and mount joined by path", notQEMU=noQEMU)
+def joinedOthers(c):
+    b = Bundle(c)
+    os.chmod(c.work, 0o755)
+    (b.rootfs / "bin/readlink").symlink_to("busybox")
+    maps = {key: [{"containerID": 0, "hostID": 100000, "size": 1000}] for key in ["uidMappings", "gidMappings"]}
+    b.linux["namespaces"] += [{"type": "user"}, {"type": "time"}]
+    b.linux.update(maps, timeOffsets={"boottime": {"secs": 1000000}})
+    b.sh("mount >/dev/null; touch /tmp/first; sleep 100; true")
+    os.chmod(b.rootfs / "tmp", 0o777)
+    expect(b.create() == 0 and b.oci("start", b.id).status == 0, b.output())
+    pid = json.loads(b.oci("state", b.id).out)["pid"]
+    files = {"user": "user", "time": "time", "cgroup": "cgroup", "mount": "mnt"}
+    inodes = {kind: os.readlink(f"/proc/{pid}/ns/{file}") for kind, file in files.items()}
+    first, state = b.id, b.state
+    b.id, b.state = f"second-{b.id}", c.work / "state2"
+    for key in [*maps, "timeOffsets"]:
+        del b.linux[key]
+    script = "for n in user time cgroup mnt; do readlink /proc/self/ns/$n; done; id -u; cut -d. -f1 /proc/uptime"
+    (b.rootfs / "bin/cut").symlink_to("busybox")
+    try:
+        b.linux["namespaces"] = [{"type": kind} for kind in ["mount", "pid", "uts", "ipc", "network"]] + [
+            {"type": kind, "path": f"/proc/{pid}/ns/{kind}"} for kind in ["user", "time", "cgroup"]]
+        result = b.sh(script).run()
+        expect(result.status == 0, result.err)
+        lines = result.out.split()
+        expect(lines[:3] == [inodes["user"], inodes["time"], inodes["cgroup"]] and lines[3] != inodes["mount"], f"{lines}, want {inodes}")
+        expect(lines[4] == "0" and int(lines[5]) > 1000000, f"{lines}")
+        # Another container's mount namespace has neither this container's root nor the host's procfs.
+        b.linux["namespaces"][0] = {"type": "mount", "path": f"/proc/{pid}/ns/mnt"}
+        result = b.sh("true").run()
+        expect(result.status == 1 and "No such file" in result.err, f"{result.status} {result.err!r}")
+        b.expect_clean()
+    finally:
+        c.run([*b.program, "--root", state, "delete", "--force", first]).expect("")
+    # A mount namespace like the host's, with a mount that the host has not.
+    b.linux["namespaces"] = [{"type": kind} for kind in plain if kind != "mount"]
+    inner = c.work / "inner"
+    inner.mkdir()
+    holder = subprocess.Popen(["unshare", "-m", "--propagation", "private", "sh", "-c",
+                               f"mount -t tmpfs inner {inner} && echo inside >{inner}/file && echo ready && exec sleep 100"], stdout=subprocess.PIPE)
+    try:
+        expect(holder.stdout.readline() == b"ready\n", "no mount namespace to join")
+        b.linux["namespaces"].append({"type": "mount", "path": f"/proc/{holder.pid}/ns/mnt"})
+        b.config["mounts"].append({"destination": "/inner", "type": "bind", "source": str(inner), "options": ["bind"]})
+        (b.rootfs / "etc/hostname").write_text("")
+        b.sh("cat /inner/file; readlink /proc/self/ns/mnt").run().expect(f"inside\n{os.readlink(f'/proc/{holder.pid}/ns/mnt')}\n")
+        expect(str(b.rootfs) not in pathlib.Path("/proc/self/mountinfo").read_text(), "mounts on the host")
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+@case("containers/guise oci is the same program", notQEMU=noQEMU)
+def asVerb(c):
+    b = Bundle(c)
+    b.program = [c.guise, "oci"]
+    b.sh("hostname; exit 4").run().expect("box\n", status=4)
+    b.sh("sleep 100")
+    expect(b.create() == 0, b.output())
+    b.oci("start", b.id).expect("")
+    b.oci("exec", b.id, "hostname").expect("box\n")
+    b.oci("kill", b.id, "KILL").expect("")
+    b.await_status("stopped")
+    b.oci("delete", b.id).expect("")
+    expect(b.oci("features").out == c.run([pathlib.Path(c.guise).with_name("guise-oci"), "features"]).out, "other features")
+    b.expect_clean()

@@ -88,6 +88,14 @@ attempt delete oci delete --force two
 for i in 1 2 3 4 5; do guise-oci run --no-pivot --detach --bundle /bundles/limits crash </dev/null >/dev/null 2>&1 & usleep ${i}0000; kill -9 $!; wait $! 2>/dev/null; oci delete --force crash; done
 say left $(ls /sys/fs/cgroup/service | grep -c -E 'two|crash') $(ls /run/guise-oci | wc -l)
 for bundle in kernel swappiness oomKiller rdma classID; do attempt refused-$bundle oci run --no-pivot --bundle /bundles/$bundle refused; done
+# User namespaces: limits, a time namespace beside it, exec, and another container that joins.
+attempt users start users first
+show /sys/fs/cgroup/service/first/memory.max
+attempt usersExec oci exec first sh -c 'id -u; cat /proc/self/uid_map; grep "^0:" /proc/self/cgroup; cut -d. -f1 /proc/uptime'
+sed "s|PID|$(oci state first | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p')|" /bundles/joining/config.json >/tmp/joining; mkdir -p /bundles/joined; mv /tmp/joining /bundles/joined/config.json
+attempt usersJoin oci run --no-pivot --bundle /bundles/joined second
+attempt delete oci delete --force first
+say left $(ls /sys/fs/cgroup/service | grep -c -E 'first|second') $(ls /run/guise-oci | wc -l)
 echo $$ >/sys/fs/cgroup/cgroup.procs
 """
 
@@ -115,8 +123,13 @@ def bundles(c):
 
     def limited(change):
         return configuration(sleeper, resources={"devices": [], **change})
+    users = configuration(sleeper, resources={"devices": [], "memory": {"limit": 64 * MiB}}, timeOffsets={"boottime": {"secs": 1000000}},
+                          **{key: [{"containerID": 0, "hostID": 100000, "size": 65536}] for key in ["uidMappings", "gidMappings"]})
+    users["linux"]["namespaces"] += [{"type": "user"}, {"type": "time"}]
+    joining = configuration(["sh", "-c", "cat /proc/self/uid_map; grep '^0:' /proc/self/cgroup"], resources={"devices": [], "pids": {"limit": 9}})
+    joining["linux"]["namespaces"].append({"type": "user", "path": "/proc/PID/ns/user"})
     return {
-        "limits": configuration(sleeper, resources={**resources, "unified": {"memory.high": str(60 * MiB)}}),
+        "users": users, "joining": joining, "limits": configuration(sleeper, resources={**resources, "unified": {"memory.high": str(60 * MiB)}}),
         "hybrid": configuration(sleeper, resources={**resources, "cpu": {k: v for k, v in resources["cpu"].items() if k != "burst"}}),
         "kernel": limited({"memory": {"kernel": MiB}}), "swappiness": limited({"memory": {"swappiness": 10}}),
         "oomKiller": limited({"memory": {"disableOOMKiller": True}}), "rdma": limited({"rdma": {"mlx5_1": {"hcaHandles": 3}}}),
@@ -173,13 +186,14 @@ def v2(c):
     held, said = boot(c, unified)
     procs = held.pop("cgroup.procs", [""])[0]
     compare(held, said, {
-        "memory.max": [str(64 * MiB), str(48 * MiB)], "memory.low": [str(32 * MiB)], "memory.swap.max": [str(16 * MiB)], "memory.high": [str(60 * MiB)],
+        "memory.max": [str(64 * MiB), str(48 * MiB), str(64 * MiB)], "memory.low": [str(32 * MiB)], "memory.swap.max": [str(16 * MiB)], "memory.high": [str(60 * MiB)],
         "cpu.max": ["20000 50000", "30000 50000"], "cpu.max.burst": ["1000"], "cpu.weight": ["20"], "cpuset.cpus": ["0"], "cpuset.mems": ["0"],
         "pids.max": ["20", "30", "20"],
     }, {
         **common, "layout": [r"(?=.*\bcpu\b)(?=.*\bmemory\b)(?=.*\bpids\b)"], "start": ["status 0$", "status 0$"], "namespace": [r"0::/ ?$"],
-        "status": ["paused", "running", "stopped"], "mount": [r"status 1 .*30.*Read-only"], "killAll": ["status 0$"], "delete": ["status 0$", "status 0$"],
-        "left": ["^2 0$", "^0 0$"], "bomb": ["status [0-9]+"], "ps": [r"status 0 .*PID"], "refused-kernel": [r"status 1 .*linux.resources.memory.kernel"],
+        "status": ["paused", "running", "stopped"], "mount": [r"status 1 .*30.*Read-only"], "killAll": ["status 0$"], "delete": ["status 0$"] * 3,
+        "left": ["^2 0$", "^0 0$", "^0 0$"], "users": ["status 0$"], "usersExec": [r"status 0 0 +0 +100000 +65536 0::/ 1000\d\d\d"],
+        "usersJoin": [r"status 0 +0 +100000 +65536 0::/"], "bomb": ["status [0-9]+"], "ps": [r"status 0 .*PID"], "refused-kernel": [r"status 1 .*linux.resources.memory.kernel"],
         "refused-swappiness": ["status 1 .*linux.resources.memory.swappiness"], "refused-oomKiller": ["status 1 .*linux.resources.memory.disableOOMKiller"],
         "refused-rdma": ["status 1 .*linux.resources.rdma"], "refused-classID": ["status 1 .*linux.resources.network.classID"],
     })

@@ -10,7 +10,7 @@ enum guise_operation {
     guise_op_join = 1,
     /// unshare(a).
     guise_op_unshare,
-    /// Puts the calling process into the v1 cgroup whose open `tasks` file is descriptor a.
+    /// Puts the calling process into the cgroup whose open `tasks` (v1) or `cgroup.procs` (v2) file is descriptor a.
     guise_op_cgroup,
     /// Goes on in a new process with the namespaces a, in the v2 cgroup of directory b - 1 unless b is 0; the old one tells
     /// the runtime the new one's number and ends.

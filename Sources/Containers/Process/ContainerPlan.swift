@@ -10,7 +10,7 @@ struct PlanContext {
     var id: String
     /// Namespaces to join.
     var joins: [(kind: NamespaceKind, descriptor: Int32)] = []
-    /// Open `tasks` files of v1 cgroups and the directory of the v2 cgroup.
+    /// Open files that move their writer into a cgroup, and the directory of the v2 cgroup that the process is cloned into.
     var cgroupTasks: [Int32] = [], unifiedCgroup: Int32?
     /// The cgroups, for mounts of type `cgroup`.
     var cgroup = ContainerCgroup(layout: CgroupLayout(hierarchies: []), directories: [])
@@ -70,6 +70,7 @@ struct ContainerPlan {
     // MARK: namespaces
 
     private mutating func enterNamespaces() {
+        for tasks in context.cgroupTasks { plan.add(guise_op_cgroup, "linux.cgroupsPath", a: UInt64(tasks)) }
         // Namespaces of the host's user namespace are joined while the process has its privileges; those that belong to the
         // user namespace that is joined, after that.
         for join in context.joins where join.kind != .user {
@@ -81,26 +82,30 @@ struct ContainerPlan {
         for join in context.joins where join.kind != .user {
             plan.add(guise_op_join, label(join.kind), a: UInt64(join.descriptor), b: join.kind.flag)
         }
-        for tasks in context.cgroupTasks { plan.add(guise_op_cgroup, "linux.cgroupsPath", a: UInt64(tasks)) }
-
+        // The v2 cgroup is entered by the first clone, as long as the process has its privileges.
+        var cgroup = context.unifiedCgroup.map { UInt64($0) + 1 } ?? 0
         var flags: UInt64 = 0
         for kind in NamespaceKind.allCases where isNew(kind) && kind != .cgroup && kind != .time { flags |= kind.flag }
         if isNew(.time) {
             // A time namespace takes offsets until a process is in it, and a process enters the one it made only by its next
             // clone. It belongs to the user namespace of its maker, so that comes first.
             if isNew(.user) {
-                plan.add(guise_op_clone, "linux.namespaces", a: NamespaceKind.user.flag)
+                plan.add(guise_op_clone, "linux.namespaces", a: NamespaceKind.user.flag, b: cgroup)
+                cgroup = 0
                 plan.add(guise_op_sync, "linux.uidMappings", a: sync(.namespaces))
                 plan.add(guise_op_become_root, "linux.uidMappings")
                 flags &= ~NamespaceKind.user.flag
             }
             plan.add(guise_op_unshare, label(.time), a: NamespaceKind.time.flag)
             if !linux.timeOffsets.isEmpty {
+                // A process that has changed its ids owns no file of its /proc directory, unless it is dumpable.
+                if isNew(.user) { plan.add(guise_op_dumpable, "linux.timeOffsets", a: 1) }
                 let lines = linux.timeOffsets.map { "\($0.clock) \($0.amount.seconds) \($0.amount.nanoseconds)\n" }
                 plan.add(guise_op_write_self, "linux.timeOffsets", text: "timens_offsets", second: lines.joined())
+                if isNew(.user) { plan.add(guise_op_dumpable, "linux.timeOffsets", a: 0) }
             }
         }
-        plan.add(guise_op_clone, "linux.namespaces", a: flags, b: context.unifiedCgroup.map { UInt64($0) + 1 } ?? 0)
+        plan.add(guise_op_clone, "linux.namespaces", a: flags, b: cgroup)
         if (isNew(.user) && !isNew(.time)) || needsRuntime {
             plan.add(guise_op_sync, "linux.uidMappings", a: sync(.namespaces))
             if isNew(.user) { plan.add(guise_op_become_root, "linux.uidMappings") }

@@ -230,6 +230,11 @@ final class Creation {
         for part in cgroup.parts {
             if part.hierarchy.isUnified {
                 guard part.directory != part.hierarchy.mountPoint else { continue }
+                // In a user namespace that is joined the process has no privilege over the cgroup any more.
+                if linux.namespaces.contains(where: { $0.kind == .user && $0.path != nil }) {
+                    context.cgroupTasks.append(keep(try HostFiles.open(part.directory + "/cgroup.procs", O_WRONLY)))
+                    continue
+                }
                 context.unifiedCgroup = keep(try HostFiles.open(part.directory, O_PATH | O_DIRECTORY))
             } else {
                 context.cgroupTasks.append(keep(try HostFiles.open(part.directory + "/tasks", O_WRONLY)))
