@@ -9,8 +9,17 @@ let swiftSettings: [SwiftSetting] = [
     .unsafeFlags(["-enforce-exclusivity=unchecked"]),
 ]
 
-func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+// What `guise-oci` is made of: without the libraries of regular expressions and of concurrency, and with a section for each
+// function, so that the linker leaves out what nobody calls.
+let runtimeSettings = swiftSettings + [
+    .unsafeFlags([
+        "-Xfrontend", "-disable-implicit-string-processing-module-import",
+        "-Xfrontend", "-disable-implicit-concurrency-module-import", "-Xfrontend", "-function-sections",
+    ]),
+]
+
+func module(_ name: String, _ dependencies: [Target.Dependency] = [], settings: [SwiftSetting] = swiftSettings) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -29,12 +38,13 @@ let package = Package(
     targets: [
         // base
         .target(name: "CHost"),
-        module("Host", ["CHost"]),
+        module("Host", ["CHost"], settings: runtimeSettings),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
-        .target(name: "CContainerInit"),
-        module("JSON"),
+        .target(name: "CContainerInit", cSettings: [.unsafeFlags(["-ffunction-sections"])]),
+        .target(name: "CSinglePages"),
+        module("JSON", settings: runtimeSettings),
         // core
         module("SavedState", ["Host"]),
         module("GuestMemory", ["Host", "CHost", "SavedState"]),
@@ -53,9 +63,9 @@ let package = Package(
         // techniques
         module("Machines", ["Devices", "Bus", "GuestMemory", "SavedState", "Translator", "TranslatedCPU", "GuestRISCV", "GuestX86", "Host", "CHost", "CZstd", "CZlib"]),
         module("LinuxPrograms", ["TranslatedCPU", "Translator", "GuestRISCV", "GuestX86", "Host", "CHost"]),
-        module("Containers", ["JSON", "Host", "CContainerInit", "CSeccomp"]),
+        module("Containers", ["JSON", "Host", "CContainerInit", "CSeccomp"], settings: runtimeSettings),
         // app
-        .executableTarget(name: "guise-oci", dependencies: ["Containers"], swiftSettings: swiftSettings),
+        .executableTarget(name: "guise-oci", dependencies: ["Containers", "CSinglePages"], swiftSettings: runtimeSettings),
         .executableTarget(
             name: "guise",
             dependencies: [

@@ -26,7 +26,7 @@ for suite; do
         Scripts/count-unit-tests.py "$status" "$results"/unit*.xml >"$results/unit" || missed "the unit tests left no report" unit
         ;;
     guests)
-        Scripts/packages.sh build guests oracles
+        Scripts/packages.sh build guests oracles containers
         if ! make -s build; then missed "guise does not build" guests; continue; fi
         step "running the guest suite"
         Tests/Guests/run --counts "$results/guests" ${CI:+--chaos 2} || [ -s "$results/guests" ] || missed "the guest suite broke off" guests

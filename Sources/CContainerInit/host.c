@@ -73,6 +73,11 @@ int guise_container_spawn(int executable, int plan, int channel, const int *keep
     return child;
 }
 
+int guise_landlock_version(void) {
+    int version = (int)syscall(SYS_landlock_create_ruleset, 0, 0, 1 /* LANDLOCK_CREATE_RULESET_VERSION */);
+    return version > 0 ? version : 0;
+}
+
 int guise_pidfd_open(int pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
 int guise_pidfd_send_signal(int pidfd, int number) { return (int)syscall(SYS_pidfd_send_signal, pidfd, number, 0, 0); }
 int guise_setns(int descriptor, int types) { return setns(descriptor, types); }
@@ -276,6 +281,19 @@ int guise_take_signal(int descriptor) {
 int guise_prlimit(int pid, unsigned resource, uint64_t soft, uint64_t hard) {
     struct rlimit64 limit = {soft, hard};
     return prlimit64(pid, (int)resource, &limit, 0);
+}
+
+int guise_idmapped_tree(const char *source, int user_namespace, unsigned flags, const char **failed) {
+    *failed = "open_tree";
+    int tree = guise_open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | (flags & guise_flag_recursive ? AT_RECURSIVE : 0)
+        | (flags & guise_flag_no_follow ? AT_SYMLINK_NOFOLLOW : 0));
+    if (tree < 0) return -1;
+    *failed = "mount_setattr";
+    if (guise_mount_attributes(tree, 0, 0, 0, user_namespace, flags & guise_flag_idmap_recursive) == 0) return tree;
+    int code = errno;
+    close(tree);
+    errno = code;
+    return -1;
 }
 
 int guise_spawn_in_user_namespace(void) {

@@ -221,6 +221,9 @@ static void run_step(struct init *init, const struct guise_step *step) {
     case guise_op_umask: umask((mode_t)step->a); break;
     case guise_op_directory_change: guise_step_change_directory(init, step); break;
     case guise_op_execute: guise_step_execute(init, step); break;
+    case guise_op_landlock_ruleset: case guise_op_landlock_path: case guise_op_landlock_port: case guise_op_landlock_restrict:
+        guise_step_landlock(init, step);
+        break;
     case guise_op_dumpable: prctl(PR_SET_DUMPABLE, step->a, 0, 0, 0); break;
     default:
         errno = ENOSYS;
@@ -229,7 +232,7 @@ static void run_step(struct init *init, const struct guise_step *step) {
 }
 
 static _Noreturn void run_plan(int plan, int channel) {
-    struct init init = {.channel = channel, .root = -1, .proc = -1, .console = -1, .empty = -1};
+    struct init init = {.channel = channel, .root = -1, .proc = -1, .console = -1, .empty = -1, .ruleset = -1};
     struct guise_step none = {0};
     struct stat status;
     syscall(SYS_close_range, 3, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);

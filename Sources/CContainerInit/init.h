@@ -16,6 +16,11 @@
 #ifndef SYS_mount_setattr
 #define SYS_mount_setattr 442
 #endif
+#ifndef SYS_landlock_create_ruleset
+#define SYS_landlock_create_ruleset 444
+#define SYS_landlock_add_rule 445
+#define SYS_landlock_restrict_self 446
+#endif
 #ifndef MOUNT_ATTR_IDMAP
 #define MOUNT_ATTR_IDMAP 0x00100000
 #endif
@@ -34,6 +39,8 @@ struct init {
     int console;
     /// A tmpfs without content, for masked directories.
     int empty;
+    /// The landlock ruleset.
+    int ruleset;
     const char *program;
     /// CLONE_NEW… of the namespaces joined.
     uint64_t joined;
@@ -84,3 +91,4 @@ void guise_step_seccomp(struct init *, const struct guise_step *);
 void guise_step_change_directory(struct init *, const struct guise_step *);
 void guise_step_execute(struct init *, const struct guise_step *);
 void guise_step_scheduler(struct init *, const struct guise_step *);
+void guise_step_landlock(struct init *, const struct guise_step *);

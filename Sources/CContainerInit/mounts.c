@@ -105,14 +105,11 @@ void guise_step_bind(struct init *init, const struct guise_step *step) {
     const char *source = guise_text(init, step->text3), *path = guise_text(init, step->text4);
     unsigned flags = OPEN_TREE_CLONE | (step->flags & guise_flag_recursive ? AT_RECURSIVE : 0)
         | (step->flags & guise_flag_no_follow ? AT_SYMLINK_NOFOLLOW : 0);
-    int tree = guise_open_tree(AT_FDCWD, source, flags);
+    int tree = step->flags & guise_flag_idmap ? (int)step->a : guise_open_tree(AT_FDCWD, source, flags);
     if (tree < 0) {
         if (step->flags & guise_flag_optional && errno == ENOENT) return;
         guise_fail(init, step, "open_tree", source);
     }
-    if (step->flags & guise_flag_idmap
-        && guise_mount_attributes(tree, 0, 0, 0, (int)step->a, step->flags & guise_flag_idmap_recursive) != 0)
-        guise_fail(init, step, "mount_setattr", "idmap");
     if ((step->b || step->c)
         && guise_mount_attributes(tree, step->b, step->c, 0, -1, step->flags & guise_flag_attributes_recursive) != 0)
         guise_fail(init, step, "mount_setattr", path);
@@ -219,8 +216,12 @@ void guise_step_pivot(struct init *init, const struct guise_step *step) {
         close(top);
         if (chroot(".") != 0) guise_fail(init, step, "chroot", 0);
     } else {
+        int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (old < 0) guise_fail(init, step, "open", "/");
         if (syscall(SYS_pivot_root, ".", ".") != 0) guise_fail(init, step, "pivot_root", 0);
-        // The old root now lies over the new one. Its unmounting must not travel to the host.
+        // The old root now lies over the new one, which is what "." still means. Its unmounting must not travel to the host.
+        if (fchdir(old) != 0) guise_fail(init, step, "fchdir", "old root");
+        close(old);
         if (mount(0, ".", 0, MS_SLAVE | MS_REC, 0) != 0) guise_fail(init, step, "mount", "old root");
         if (umount2(".", MNT_DETACH) != 0) guise_fail(init, step, "umount2", "old root");
     }

@@ -102,6 +102,7 @@ import Testing
         #expect(try MountOptions(["rbind"]).isRecursiveBind)
         #expect(try MountOptions(["strictatime", "relatime"]).set == 0)
         #expect(try MountOptions(["remount", "ro", "noexec"]).remountFlags == 9)
+        #expect(try MountOptions(["bind", "remount", "ro", "sync"]).remountFlags == 4097)
         #expect(Set(MountOptions.known).count == MountOptions.known.count)
     }
 
@@ -109,6 +110,29 @@ import Testing
         for mount in [["destination": "/", "type": "tmpfs"], ["destination": "/a/..", "type": "tmpfs"], ["destination": "/a", "type": "bind"]] {
             #expect(throws: ConfigurationError.self) {
                 try plan { $0 = $0.replacing([.key("mounts")], with: .array([.strings(mount)])) }
+            }
+        }
+    }
+
+    @Test func `a remount hands on the options of the file system`() throws {
+        let step = try plan {
+            $0 = $0.replacing([.key("mounts")], with: .array([.members([
+                ("destination", .string("/a")), ("options", .array(["remount", "size=5m", "mode=700"].map(JSONValue.string))),
+            ])]))
+        }.plan
+        let remount = try #require(step.steps.first { $0.operation == guise_op_remount.rawValue })
+        let bytes = step.encoded()
+        #expect(String(decoding: bytes[Int(remount.text2)...].prefix { $0 != 0 }, as: UTF8.self) == "size=5m,mode=700")
+    }
+
+    @Test(arguments: [("bind", ["tmpcopyup"]), ("proc", ["tmpcopyup"]), ("tmpfs", ["tmpcopyup", "bind"]), ("bind", ["dest-nofollow"])])
+    func `options that cannot be obeyed are refused`(type: String, options: [String]) {
+        #expect(throws: ConfigurationError.self) {
+            try plan {
+                $0 = $0.replacing([.key("mounts")], with: .array([.members([
+                    ("destination", .string("/a")), ("type", .string(type)), ("source", .string("/b")),
+                    ("options", .array(options.map(JSONValue.string))),
+                ])]))
             }
         }
     }

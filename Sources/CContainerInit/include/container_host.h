@@ -1,5 +1,6 @@
 // System calls of the container runtime that Swift's Glibc module does not show. Failures return -1 and set errno.
 #pragma once
+#include "container_plan.h"
 #include <stdint.h>
 
 /// A descriptor of this program's file that nobody can write through, whoever gets hold of /proc/PID/exe of a process that
@@ -9,6 +10,8 @@ int guise_container_executable(void);
 /// `count` descriptors of `keep` open. Returns its process number; *pidfd receives a pidfd unless null.
 int guise_container_spawn(int executable, int plan, int channel, const int *keep, int count);
 
+/// The version of landlock that this kernel obeys; 0 for none.
+int guise_landlock_version(void);
 int guise_pidfd_open(int pid);
 int guise_pidfd_send_signal(int pidfd, int signal);
 int guise_setns(int descriptor, int types);
@@ -48,5 +51,8 @@ int guise_take_signal(int descriptor);
 int guise_prlimit(int pid, unsigned resource, uint64_t soft, uint64_t hard);
 /// A process that does nothing in a user namespace of its own; the caller kills it.
 int guise_spawn_in_user_namespace(void);
+/// A detached copy of the mount at `source`, seen with the ids of the user namespace: guise_flag_recursive, guise_flag_no_follow and
+/// guise_flag_idmap_recursive as in a step. -1 with errno, and *failed names the call.
+int guise_idmapped_tree(const char *source, int user_namespace, unsigned flags, const char **failed);
 /// Moves a network device into the namespace and renames it there.
 int guise_move_network_device(const char *name, const char *name_there, int namespace_descriptor);

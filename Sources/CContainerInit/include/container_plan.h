@@ -10,7 +10,7 @@ enum guise_operation {
     guise_op_join = 1,
     /// unshare(a).
     guise_op_unshare,
-    /// Puts the calling process into the v1 cgroup whose open `tasks` file is descriptor a.
+    /// Puts the calling process into the cgroup whose open `tasks` (v1) or `cgroup.procs` (v2) file is descriptor a.
     guise_op_cgroup,
     /// Goes on in a new process with the namespaces a, in the v2 cgroup of directory b - 1 unless b is 0; the old one tells
     /// the runtime the new one's number and ends.
@@ -98,6 +98,14 @@ enum guise_operation {
     guise_op_execute,
     /// prctl(PR_SET_DUMPABLE, a).
     guise_op_dumpable,
+    /// A landlock ruleset that handles the rights a (files), b (ports) and c (scopes).
+    guise_op_landlock_ruleset,
+    /// Allows a below the path text.
+    guise_op_landlock_path,
+    /// Allows a at the TCP port b.
+    guise_op_landlock_port,
+    /// Obeys the ruleset from now on.
+    guise_op_landlock_restrict,
 };
 
 enum guise_step_flag {
@@ -106,9 +114,10 @@ enum guise_step_flag {
     guise_flag_copy_up = 2,
     /// The target must not be made.
     guise_flag_no_create = 4,
-    /// The bind is seen with the ids of the user namespace in descriptor a.
+    /// The source is the detached mount in descriptor a: the runtime has idmapped it, for which a process in a user namespace has no
+    /// privilege.
     guise_flag_idmap = 8,
-    /// The idmap goes for submounts too.
+    /// Of guise_idmapped_tree: the ids go for submounts too.
     guise_flag_idmap_recursive = 16,
     /// The attributes go for submounts too; otherwise only for the mount itself.
     guise_flag_attributes_recursive = 32,

@@ -16,6 +16,7 @@ extension ContainerCgroup {
     /// Writes the limits. Device rules are `applyDevices`.
     /// - Throws: `RuntimeError` naming the field.
     func apply(_ resources: Resources) throws {
+        if resources.memory.checkBeforeUpdate == true { try checkUsage(resources.memory) }
         for write in try writes(for: resources) {
             let part = write.controller.isEmpty ? unified! : part(of: write.controller)!
             do {
@@ -23,7 +24,24 @@ extension ContainerCgroup {
             } catch let error as HostError {
                 throw RuntimeError("linux.resources.\(write.field): \(error)")
             }
+            // Kernels since 6.1 take any value here and obey none.
+            if write.file == "memory.kmem.limit_in_bytes", let wanted = Int64(write.value), wanted >= 0,
+               let limit = HostFiles.line("\(part.directory)/\(write.file)").flatMap({ Int64($0) }), limit > wanted {
+                throw RuntimeError("linux.resources.\(write.field): this kernel has no limit of kernel memory")
+            }
         }
+    }
+
+    /// `memory.checkBeforeUpdate`: a limit below what is used now is refused before anything is written.
+    private func checkUsage(_ memory: Resources.Memory) throws {
+        guard let part = part(of: "memory") else { return }
+        func check(_ limit: Int64?, _ file: String, _ field: String) throws {
+            guard let limit, limit >= 0, let used = HostFiles.line("\(part.directory)/\(file)").flatMap({ Int64($0) }), used > limit else { return }
+            throw RuntimeError("linux.resources.memory.\(field): \(limit) lies below the \(used) bytes in use")
+        }
+        try check(memory.limit, part.hierarchy.isUnified ? "memory.current" : "memory.usage_in_bytes", "limit")
+        // v2 counts swap alone, and has no limit for the sum.
+        if !part.hierarchy.isUnified, memory.swap != 0 { try check(memory.swap, "memory.memsw.usage_in_bytes", "swap") }
     }
 
     /// The controllers of v2 that these limits use; the others may stay where they are.

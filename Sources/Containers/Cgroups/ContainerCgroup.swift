@@ -168,8 +168,7 @@ struct ContainerCgroup {
         guard let unified else { throw RuntimeError("No cgroup hierarchy of this host can pause a container") }
         try HostFiles.write(isFrozen ? "1" : "0", to: unified.directory + "/cgroup.freeze")
         for _ in 0..<1000 {
-            let events = HostFiles.line(unified.directory + "/cgroup.events") ?? ""
-            if events.contains("frozen \(isFrozen ? 1 : 0)") { return }
+            if Self.standsStill(unified) == isFrozen { return }
             usleep(1000)
         }
         throw RuntimeError("\(unified.directory): the processes could not be frozen within a second")
@@ -180,7 +179,12 @@ struct ContainerCgroup {
             let state = HostFiles.line(part.directory + "/freezer.state")
             return state == "FROZEN" || state == "FREEZING"
         }
-        return unified.map { (HostFiles.line($0.directory + "/cgroup.events") ?? "").contains("frozen 1") } ?? false
+        return unified.map(Self.standsStill) ?? false
+    }
+
+    /// What cgroup.events of v2 tells.
+    private static func standsStill(_ part: Part) -> Bool {
+        (HostFiles.line(part.directory + "/cgroup.events") ?? "").split(separator: "\n").contains("frozen 1")
     }
 
     /// Removes the directories with all below them. Processes must have ended; their last traces may take a moment.

@@ -4,11 +4,11 @@ import Host
 
 extension DeviceRule {
     /// What every container may use besides its rules: config-linux.md, "Default Devices", and making nodes of any device, which
-    /// gives no access to it.
+    /// gives no access to it. Not 5:1: that is the host's console, while /dev/console of a container is a terminal of its own.
     static let defaults: [DeviceRule] = [
         DeviceRule(true, "c", nil, nil, "m"), DeviceRule(true, "b", nil, nil, "m"),
         DeviceRule(true, "c", 1, 3), DeviceRule(true, "c", 1, 5), DeviceRule(true, "c", 1, 7), DeviceRule(true, "c", 1, 8),
-        DeviceRule(true, "c", 1, 9), DeviceRule(true, "c", 5, 0), DeviceRule(true, "c", 5, 1), DeviceRule(true, "c", 5, 2),
+        DeviceRule(true, "c", 1, 9), DeviceRule(true, "c", 5, 0), DeviceRule(true, "c", 5, 2),
         DeviceRule(true, "c", 136, nil),
     ]
 

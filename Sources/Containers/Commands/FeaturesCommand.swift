@@ -1,5 +1,6 @@
 // `features`: what this runtime can do (features.md, features-linux.md).
 
+import CContainerInit
 import CSeccomp
 import Glibc
 import JSON
@@ -26,6 +27,7 @@ struct FeaturesCommand: RuntimeCommand {
             ("ociVersionMin", .string("1.0.0")), ("ociVersionMax", .string(OCIRuntime.specification)),
             ("hooks", strings(["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"])),
             ("mountOptions", strings(MountOptions.known)),
+            ("annotations", .members([("\(Landlock.annotation).version", .string("\(guise_landlock_version())"))])),
             ("linux", .members([
                 ("namespaces", strings(kinds.map(\.rawValue).sorted())),
                 ("capabilities", strings(CapabilitySet.names)),

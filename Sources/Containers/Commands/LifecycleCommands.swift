@@ -20,6 +20,9 @@ struct StartCommand: RuntimeCommand {
         }
         let status = directory.status(of: record)
         guard status == .created else { throw RuntimeError("Container '\(id)' cannot be started: it is \(status.rawValue)") }
+        // An error leaves things as they were: the container stays created (runtime.md, "Errors" and "Start").
+        let configuration = try directory.configuration()
+        guard configuration.process != nil else { throw RuntimeError("Container '\(id)' cannot be started: it has no process") }
         let socket = guise_unix_connect(directory.directory.number, "start", Int32(SOCK_SEQPACKET.rawValue))
         guard socket >= 0 else { throw HostError("connect", "\(directory.path)/start") }
         let channel = Descriptor(socket)
@@ -35,7 +38,6 @@ struct StartCommand: RuntimeCommand {
             throw Launch.error(message)
         }
         unlinkat(directory.directory.number, "start", 0)
-        let configuration = try directory.configuration()
         do {
             try HookRunner.run(configuration.hooks.poststart, "poststart", state: record.ociState(.running))
         } catch {

@@ -61,6 +61,13 @@ struct Node {
         return value
     }
 
+    /// For documents of our own, where an unknown member is a mistake.
+    func refuseOthers(than known: [String]) throws(ConfigurationError) {
+        for member in try members() where !known.contains(member.key) {
+            throw ConfigurationError("is unknown; there are \(known.joined(separator: ", "))", path: member.key)
+        }
+    }
+
     /// Members, of any name, whose values are all decoded the same way.
     static func dictionary<Value>(_ decode: @escaping Decoder<Value>) -> Decoder<[(key: String, value: Value)]> {
         { node throws(ConfigurationError) in

@@ -110,7 +110,8 @@ struct MountOptions: Equatable {
 
     /// The flags of mount(2) for a remount.
     var remountFlags: UInt64 {
-        var flags = superblock
+        // Of a bind only the mount itself changes; the file system may be the host's.
+        var flags = isBind ? 4096 : superblock
         for (attribute, flag) in [(Self.readOnly, 1), (Self.noSetID, 2), (Self.noDevices, 4), (Self.noExecute, 8),
                                   (Self.noDirectoryAccessTime, 2048), (Self.noSymlinkFollow, 256)] as [(UInt64, UInt64)]
         where set & attribute != 0 { flags |= flag }

@@ -24,9 +24,14 @@ extension ContainerPlan {
         guard target != "/" || options.isRemount else {
             throw ConfigurationError("must not be the root; root.path is mounted there", path: "\(label).destination")
         }
+        guard !options.copiesUp || mount.type == "tmpfs" && !options.isBind else {
+            throw ConfigurationError("'tmpcopyup' is for mounts of type tmpfs", path: "\(label).options")
+        }
         if options.isRemount {
+            if options.isBind { for option in options.data { warn("\(label).options: '\(option)' has no effect on a bind") } }
             withPlan {
                 $0.add(guise_op_remount, label, b: options.remountFlags, text4: target)
+                $0.setLast(second: options.isBind ? "" : options.data.joined(separator: ","))
             }
             addPropagation(options, label, target)
             return
@@ -82,7 +87,6 @@ extension ContainerPlan {
         if options.isIDMapped {
             guard context.idmaps[index] != nil else { throw ConfigurationError("has no maps to take for 'idmap'", path: label) }
             flags |= guise_flag_idmap.rawValue
-            if options.isIDMappedRecursively { flags |= guise_flag_idmap_recursive.rawValue }
         }
         let path = source.hasPrefix("/") ? source : context.bundle + "/" + source
         let idmap = UInt64(context.idmaps[index] ?? 0)

@@ -10,7 +10,7 @@ struct PlanContext {
     var id: String
     /// Namespaces to join.
     var joins: [(kind: NamespaceKind, descriptor: Int32)] = []
-    /// Open `tasks` files of v1 cgroups and the directory of the v2 cgroup.
+    /// Open files that move their writer into a cgroup, and the directory of the v2 cgroup that the process is cloned into.
     var cgroupTasks: [Int32] = [], unifiedCgroup: Int32?
     /// The cgroups, for mounts of type `cgroup`.
     var cgroup = ContainerCgroup(layout: CgroupLayout(hierarchies: []), directories: [])
@@ -20,7 +20,7 @@ struct PlanContext {
     var startSocket: Int32?
     /// Files with the state for createContainer hooks, for startContainer hooks and for the receiver of the seccomp listener.
     var creatingState: Int32?, createdState: Int32?, seccompState: Int32?
-    /// User namespaces of idmapped mounts, by index of the mount.
+    /// The detached sources of idmapped mounts, by index of the mount.
     var idmaps: [Int: Int32] = [:]
     var seccomp: SeccompProgram?, seccompListener: Int32?
     /// Descriptors after standard error that the container's program inherits.
@@ -64,12 +64,13 @@ struct ContainerPlan {
         let process = configuration.process ?? ProcessConfiguration()
         enterNamespaces()
         try buildRoot(process)
-        startProcess(process)
+        startProcess(process, try configuration.landlock(for: process))
     }
 
     // MARK: namespaces
 
     private mutating func enterNamespaces() {
+        for tasks in context.cgroupTasks { plan.add(guise_op_cgroup, "linux.cgroupsPath", a: UInt64(tasks)) }
         // Namespaces of the host's user namespace are joined while the process has its privileges; those that belong to the
         // user namespace that is joined, after that.
         for join in context.joins where join.kind != .user {
@@ -81,26 +82,30 @@ struct ContainerPlan {
         for join in context.joins where join.kind != .user {
             plan.add(guise_op_join, label(join.kind), a: UInt64(join.descriptor), b: join.kind.flag)
         }
-        for tasks in context.cgroupTasks { plan.add(guise_op_cgroup, "linux.cgroupsPath", a: UInt64(tasks)) }
-
+        // The v2 cgroup is entered by the first clone, as long as the process has its privileges.
+        var cgroup = context.unifiedCgroup.map { UInt64($0) + 1 } ?? 0
         var flags: UInt64 = 0
         for kind in NamespaceKind.allCases where isNew(kind) && kind != .cgroup && kind != .time { flags |= kind.flag }
         if isNew(.time) {
             // A time namespace takes offsets until a process is in it, and a process enters the one it made only by its next
             // clone. It belongs to the user namespace of its maker, so that comes first.
             if isNew(.user) {
-                plan.add(guise_op_clone, "linux.namespaces", a: NamespaceKind.user.flag)
+                plan.add(guise_op_clone, "linux.namespaces", a: NamespaceKind.user.flag, b: cgroup)
+                cgroup = 0
                 plan.add(guise_op_sync, "linux.uidMappings", a: sync(.namespaces))
                 plan.add(guise_op_become_root, "linux.uidMappings")
                 flags &= ~NamespaceKind.user.flag
             }
             plan.add(guise_op_unshare, label(.time), a: NamespaceKind.time.flag)
             if !linux.timeOffsets.isEmpty {
+                // A process that has changed its ids owns no file of its /proc directory, unless it is dumpable.
+                if isNew(.user) { plan.add(guise_op_dumpable, "linux.timeOffsets", a: 1) }
                 let lines = linux.timeOffsets.map { "\($0.clock) \($0.amount.seconds) \($0.amount.nanoseconds)\n" }
                 plan.add(guise_op_write_self, "linux.timeOffsets", text: "timens_offsets", second: lines.joined())
+                if isNew(.user) { plan.add(guise_op_dumpable, "linux.timeOffsets", a: 0) }
             }
         }
-        plan.add(guise_op_clone, "linux.namespaces", a: flags, b: context.unifiedCgroup.map { UInt64($0) + 1 } ?? 0)
+        plan.add(guise_op_clone, "linux.namespaces", a: flags, b: cgroup)
         if (isNew(.user) && !isNew(.time)) || needsRuntime {
             plan.add(guise_op_sync, "linux.uidMappings", a: sync(.namespaces))
             if isNew(.user) { plan.add(guise_op_become_root, "linux.uidMappings") }
@@ -261,13 +266,13 @@ struct ContainerPlan {
 
     // MARK: the process
 
-    private mutating func startProcess(_ process: ProcessConfiguration) {
+    private mutating func startProcess(_ process: ProcessConfiguration, _ landlock: Landlock?) {
         if let label = linux.mountLabel, !label.isEmpty, !SecurityModules.hasSELinux {
             warnings.append("linux.mountLabel: SELinux is not active on this host")
         }
         if context.makesKeyring { plan.add(guise_op_keyring, "process", text: "_ses.\(context.id)") }
         plan.add(guise_op_session, "process.terminal", flags: process.isTerminal ? guise_flag_terminal.rawValue : 0)
-        let steps = ProcessSteps(process, linux: linux, context: context, hasNewUser: isNew(.user))
+        let steps = ProcessSteps(process, linux: linux, landlock: landlock, context: context, hasNewUser: isNew(.user))
         warnings += steps.warnings
         steps.addBeforeStart(to: &plan)
         if let socket = context.startSocket {

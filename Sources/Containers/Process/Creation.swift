@@ -230,6 +230,11 @@ final class Creation {
         for part in cgroup.parts {
             if part.hierarchy.isUnified {
                 guard part.directory != part.hierarchy.mountPoint else { continue }
+                // In a user namespace that is joined the process has no privilege over the cgroup any more.
+                if linux.namespaces.contains(where: { $0.kind == .user && $0.path != nil }) {
+                    context.cgroupTasks.append(keep(try HostFiles.open(part.directory + "/cgroup.procs", O_WRONLY)))
+                    continue
+                }
                 context.unifiedCgroup = keep(try HostFiles.open(part.directory, O_PATH | O_DIRECTORY))
             } else {
                 context.cgroupTasks.append(keep(try HostFiles.open(part.directory + "/tasks", O_WRONLY)))
@@ -269,12 +274,8 @@ final class Creation {
             }
         }
         for (index, mount) in configuration.mounts.enumerated() {
-            let wantsMap = mount.options.contains("idmap") || mount.options.contains("ridmap")
-            guard !mount.uidMappings.isEmpty || wantsMap else { continue }
-            let uids = mount.uidMappings.isEmpty ? linux.uidMappings : mount.uidMappings
-            let gids = mount.gidMappings.isEmpty ? linux.gidMappings : mount.gidMappings
-            guard !uids.isEmpty else { continue }
-            context.idmaps[index] = keep(try UserNamespace.make(uids: uids, gids: gids))
+            guard let tree = try IDMappedMount.tree(mount, index, linux: linux, bundle: record.bundle) else { continue }
+            context.idmaps[index] = keep(tree)
         }
         return context
     }

@@ -9,8 +9,9 @@ enum ExecPlan {
     ///   - joinsUserFirst: a runtime without privilege has some only inside the container's user namespace.
     ///   - rootPath: the container's root where it has no mount namespace of its own.
     static func build(
-        _ process: ProcessConfiguration, linux: LinuxConfiguration, context: PlanContext, joinsUserFirst: Bool, rootPath: String?
-    ) -> (plan: SetupPlan, warnings: [String]) {
+        _ process: ProcessConfiguration, configuration: Configuration, context: PlanContext, joinsUserFirst: Bool, rootPath: String?
+    ) throws(ConfigurationError) -> (plan: SetupPlan, warnings: [String]) {
+        let landlock = try configuration.landlock(for: process)
         var plan = SetupPlan()
         func join(_ kind: NamespaceKind, isOptional: Bool) {
             guard let entry = context.joins.first(where: { $0.kind == kind }) else { return }
@@ -20,6 +21,9 @@ enum ExecPlan {
             )
         }
         plan.add(guise_op_dumpable, "process", a: 0)
+        if let set = process.execCPUAffinity?.initial {
+            plan.add(guise_op_affinity, "process.execCPUAffinity.initial", a: UInt64(set.bytes.count), bytes: set.bytes)
+        }
         for tasks in context.cgroupTasks { plan.add(guise_op_cgroup, "the container's cgroup", a: UInt64(tasks)) }
         if joinsUserFirst { join(.user, isOptional: false) }
         // Only a child is in a pid or time namespace that is joined. It opens its own directory of the host's procfs before
@@ -44,11 +48,13 @@ enum ExecPlan {
             plan.add(guise_op_console, "process.terminal", a: UInt64(UInt32(bitPattern: context.console ?? -1)), b: size)
         }
         plan.add(guise_op_session, "process.terminal", flags: process.isTerminal ? guise_flag_terminal.rawValue : 0)
-        if let affinity = process.execCPUAffinity?.final ?? process.execCPUAffinity?.initial {
-            plan.add(guise_op_affinity, "process.execCPUAffinity", a: UInt64(affinity.bytes.count), bytes: affinity.bytes)
+        // Without `final`, the processors of the container's cgroup: every one, of which the kernel takes those allowed.
+        let every = CPUSet("0-\(CPUSet.numberMax)")
+        if let affinity = process.execCPUAffinity, let set = affinity.final ?? every {
+            plan.add(guise_op_affinity, "process.execCPUAffinity.final", a: UInt64(set.bytes.count), bytes: set.bytes)
         }
         let hasUser = context.joins.contains { $0.kind == .user }
-        let steps = ProcessSteps(process, linux: linux, context: context, hasNewUser: hasUser)
+        let steps = ProcessSteps(process, linux: configuration.linux, landlock: landlock, context: context, hasNewUser: hasUser)
         if hasUser, !process.limits.isEmpty || process.oomScoreAdjustment != nil {
             plan.add(guise_op_sync, "process.rlimits", a: UInt64(SyncPoint.namespaces.rawValue) | UInt64(plan.cloneCount) << 8)
         } else if process.oomScoreAdjustment != nil {

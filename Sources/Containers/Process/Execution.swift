@@ -83,8 +83,8 @@ final class Execution {
             }
         }
         let hasMountNamespace = context.joins.contains { $0.kind == .mount }
-        let built = ExecPlan.build(
-            process, linux: configuration.linux, context: context, joinsUserFirst: !context.isPrivileged,
+        let built = try ExecPlan.build(
+            process, configuration: configuration, context: context, joinsUserFirst: !context.isPrivileged,
             rootPath: hasMountNamespace ? nil : "/proc/\(record.pid)/root"
         )
         for warning in built.warnings { log.warn(warning) }

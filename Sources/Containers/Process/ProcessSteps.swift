@@ -7,14 +7,18 @@ struct ProcessSteps {
     let linux: LinuxConfiguration
     let context: PlanContext
     let hasNewUser: Bool
+    let landlock: Landlock?
     /// The environment with HOME.
     let environment: [String]
     private let granted: CapabilitySets
     let warnings: [String]
 
-    init(_ process: ProcessConfiguration, linux: LinuxConfiguration, context: PlanContext, hasNewUser: Bool) {
+    init(
+        _ process: ProcessConfiguration, linux: LinuxConfiguration, landlock: Landlock?, context: PlanContext, hasNewUser: Bool
+    ) {
         self.process = process
         self.linux = linux
+        self.landlock = landlock
         self.context = context
         self.hasNewUser = hasNewUser
         var environment = process.environment
@@ -73,6 +77,7 @@ struct ProcessSteps {
             b: context.seccompListener.map { UInt64($0) + 1 } ?? 0, c: context.seccompState.map { UInt64($0) + 1 } ?? 0,
             text: process.workingDirectory
         )
+        landlock?.addRuleset(to: &plan)
         plan.add(guise_op_bounding, "process.capabilities.bounding", a: granted.bounding.rawValue)
         // A filter needs no_new_privs or CAP_SYS_ADMIN, which the next steps may take away.
         if !process.noNewPrivileges { addFilter(to: &plan) }
@@ -88,6 +93,7 @@ struct ProcessSteps {
         )
         if process.noNewPrivileges {
             plan.add(guise_op_no_new_privileges, "process.noNewPrivileges")
+            landlock?.addRestriction(to: &plan)
             addFilter(to: &plan)
         }
         plan.add(

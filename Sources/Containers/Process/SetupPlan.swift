@@ -70,8 +70,11 @@ struct SetupPlan {
     /// Appends a step with one more text, where `list` and `bytes` are not used.
     mutating func add(_ operation: guise_operation, _ label: String, flags: UInt32 = 0, text first: String, second: String) {
         add(operation, label, flags: flags, text: first)
-        steps[steps.count - 1].text2 = text(second)
+        setLast(second: second)
     }
+
+    /// Sets the last step's second text.
+    mutating func setLast(second: String) { steps[steps.count - 1].text2 = text(second) }
 
     /// Sets the last step's fourth place to a number instead of a text.
     mutating func setLast(number: UInt32) { steps[steps.count - 1].text4 = number }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
@@ -96,6 +97,60 @@ static void user_namespace(void) {
     climb();
 }
 
+// A fresh procfs or sysfs would lack what hides parts of the container's own.
+static void fresh_systems(void) {
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET) != 0) return;
+    pid_t child = fork();
+    if (child == 0) {
+        if (mount("proc", "/tmp", "proc", 0, 0) == 0) printf("ESCAPED: a procfs without masks\n");
+        if (mount("sys", "/tmp", "sysfs", 0, 0) == 0 && access("/tmp/firmware/acpi", F_OK) == 0) printf("ESCAPED: a sysfs without masks\n");
+        fflush(stdout);
+        _exit(0);
+    }
+    waitpid(child, 0, 0);
+}
+
+static void put(const char *path, const char *text) {
+    int file = open(path, O_WRONLY);
+    if (file < 0) return;
+    if (write(file, text, strlen(text)) > 0) printf("ESCAPED: %s written\n", path);
+    close(file);
+}
+
+// CVE-2022-0492: release_agent runs on the host, as root.
+static void release_agent(void) {
+    static const char *const controllers[] = {"memory", "pids", "cpu", "rdma", "net_cls", "misc", "none,name=guise-escape"};
+    for (int own = 0; own < 2; own++) {
+        if (own && unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWCGROUP) != 0) return;
+        for (unsigned i = 0; i < sizeof controllers / sizeof *controllers; i++) {
+            if (mount("cgroup", "/tmp", "cgroup", 0, controllers[i]) != 0) continue;
+            put("/tmp/release_agent", "/x");
+            umount("/tmp");
+        }
+    }
+}
+
+static void kernel_files(void) {
+    for (int own = 0; own < 2; own++) {
+        if (own && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return;
+        put("/proc/sys/kernel/core_pattern", "|/x");
+        put("/proc/sys/kernel/modprobe", "/x");
+        put("/proc/sys/fs/binfmt_misc/register", ":x:M::x::/x:");
+        put("/proc/sysrq-trigger", "h");
+        put("/sys/kernel/uevent_helper", "/x");
+        put("/sys/power/state", "none");
+        put("/proc/acpi/wakeup", "x");
+    }
+}
+
+// What the next reader of the caller's terminal gets would be the container's words.
+static void terminal(void) {
+    for (int i = 0; i < 3; i++)
+        if (ioctl(i, TIOCSTI, "x") == 0) printf("ESCAPED: typed into the caller's terminal\n");
+    setsid();
+    if (ioctl(0, TIOCSCTTY, 1) == 0) printf("ESCAPED: took the caller's terminal\n");
+}
+
 static void old_root(void) {
     if (umount2("/", MNT_DETACH) == 0) climb();
     if (chdir("/") == 0) climb();
@@ -111,5 +166,9 @@ int main(int count, char **arguments) {
     each("other processes", other_processes);
     each("a user namespace", user_namespace);
     each("unmounting the root", old_root);
+    each("fresh file systems", fresh_systems);
+    each("release_agent", release_agent);
+    each("files of the kernel", kernel_files);
+    each("the terminal", terminal);
     return 0;
 }
