@@ -761,6 +761,19 @@ def commandLine(c):
     expect(features["ociVersionMax"] == "1.3.0" and "idmap" in features["mountOptions"], f"{features}")
 
 
+@case("containers/field process: without it a start stops the container", notQEMU=noQEMU)
+def withoutProcess(c):
+    b = Bundle(c)
+    del b.config["process"]
+    expect(b.create() == 0 and b.status() == "created", b.output())
+    result = b.oci("start", b.id)
+    expect(result.status == 0 and "has no process" in result.err, f"{result.status} {result.err!r}")
+    expect(b.status() == "stopped", b.status())
+    expect(b.oci("start", b.id).status != 0, "a stopped container is started")
+    expect(b.oci("delete", b.id).status == 0, "it is not deleted")
+    b.expect_clean()
+
+
 @case("containers/field linux.namespaces: user, time, cgroup and mount joined by path", notQEMU=noQEMU)
 def joinedOthers(c):
     b = Bundle(c)
@@ -769,6 +782,14 @@ def joinedOthers(c):
     maps = {key: [{"containerID": 0, "hostID": 100000, "size": 1000}] for key in ["uidMappings", "gidMappings"]}
     b.linux["namespaces"] += [{"type": "user"}, {"type": "time"}]
     b.linux.update(maps, timeOffsets={"boottime": {"secs": 1000000}})
+    # Three things that the runtime does from outside, in the right one of two processes.
+    b.process.update({"rlimits": [{"type": "RLIMIT_NOFILE", "soft": 111, "hard": 112}], "oomScoreAdj": 123})
+    for offsets in [b.linux["timeOffsets"], None]:
+        if offsets is None:
+            del b.linux["timeOffsets"]
+        for _ in range(5):
+            b.sh("ulimit -n; cat /proc/self/oom_score_adj /proc/self/uid_map").run(seconds=20).expect(re.compile(r"^111\n123\n +0 +100000 +1000\n$"))
+    b.linux["timeOffsets"] = {"boottime": {"secs": 1000000}}
     b.sh("mount >/dev/null; touch /tmp/first; sleep 100; true")
     os.chmod(b.rootfs / "tmp", 0o777)
     expect(b.create() == 0 and b.oci("start", b.id).status == 0, b.output())

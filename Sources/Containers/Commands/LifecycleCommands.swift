@@ -22,7 +22,10 @@ struct StartCommand: RuntimeCommand {
         guard status == .created else { throw RuntimeError("Container '\(id)' cannot be started: it is \(status.rawValue)") }
         // An error leaves things as they were: the container stays created (runtime.md, "Errors" and "Start").
         let configuration = try directory.configuration()
-        guard configuration.process != nil else { throw RuntimeError("Container '\(id)' cannot be started: it has no process") }
+        guard configuration.process != nil else {
+            endWithoutProcess(record, runtime.log)
+            return 0
+        }
         let socket = guise_unix_connect(directory.directory.number, "start", Int32(SOCK_SEQPACKET.rawValue))
         guard socket >= 0 else { throw HostError("connect", "\(directory.path)/start") }
         let channel = Descriptor(socket)
@@ -47,6 +50,16 @@ struct StartCommand: RuntimeCommand {
             throw error
         }
         return 0
+    }
+
+    /// A container that has nothing to run is stopped when it is started. runtime.md wants an error; its validation suite, and
+    /// engines that know crun, want this.
+    private func endWithoutProcess(_ record: ContainerRecord, _ log: Log) {
+        log.warn("Container '\(record.id)' has no process and is stopped by its start")
+        let process = Descriptor(guise_pidfd_open(record.pid))
+        guard process.number >= 0, Processes.startTime(of: record.pid) == record.startTime else { return }
+        guise_pidfd_send_signal(process.number, SIGKILL)
+        Deletion.awaitEnd(process)
     }
 }
 
