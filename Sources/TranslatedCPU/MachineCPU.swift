@@ -325,6 +325,8 @@ public class MachineCPU: Savable, @unchecked Sendable {
             lockedAccess.isWanted = false
         } else {
             _ = context.run(unit, seen: seen)
+            // A return looks for requests before it is executed; it has not been, and is still to be.
+            if context.wasLeftAtStart { return nil }
         }
         let kind = ExitKind(rawValue: state.load(fromByteOffset: StateLayout.exitKind, as: UInt32.self)) ?? .lookup
         // Asked for again while it ran: the access must be made atomic.

@@ -177,6 +177,8 @@ public final class UserCPU {
         }
         let isTrap = registers.load(fromByteOffset: StateLayout.mode, as: UInt32.self) & singleMode != 0
         _ = context.run(unit, seen: seen)
+        // Left for a request before it was executed.
+        if context.wasLeftAtStart { return again() }
         if let exit = afterExit() { return exit }
         let kind = registers.load(fromByteOffset: StateLayout.exitKind, as: UInt32.self)
         return isTrap && kind != ExitKind.codeChanged.rawValue ? .exception(vector: Self.debug, errorCode: 0) : nil

@@ -1,5 +1,7 @@
+import Foundation
 import GuestMemory
 import GuestX86
+import Synchronization
 import Testing
 import Translator
 @testable import TranslatedCPU
@@ -35,6 +37,26 @@ import Translator
         #expect(machine.cpu.run() == .halted)
         #expect(machine.long(0x500) == 40_000_000)
         #expect(machine.cpu.regionsTaken > 0, "no region was made in twenty million rounds")
+    }
+
+    // Single-steps 800 rounds of call, ret, dec, jnz; the handler counts at 500h.
+    private static let stepped = X86Machine.bytes("31c08ed88ed0bc0040c70604003300c70606000001b92003" + "9c580d0001509de80d004975fa9c5825fffe509df49090"
+        + "c3909090ff060005cf")
+
+    @Test func `a request to leave does not count as a step`() throws {
+        let expected = try X86Machine(Self.stepped, engine: .interpret)
+        #expect(expected.cpu.run() == .halted)
+        #expect(expected.word(0x500) > 3200)
+        let machine = try X86Machine(Self.stepped, engine: .translate)
+        let isOver = Atomic(false), hasEnded = Atomic(false)
+        Thread.detachNewThread {
+            while !isOver.load(ordering: .relaxed) { machine.cpu.requestExit() }
+            hasEnded.store(true, ordering: .releasing)
+        }
+        #expect(machine.cpu.run() == .halted)
+        isOver.store(true, ordering: .relaxed)
+        while !hasEnded.load(ordering: .acquiring) { usleep(100) }
+        #expect(machine.word(0x500) == expected.word(0x500))
     }
 
     // xor ax,ax; mov ds,ax; mov dword [2ffeh],11223344h; mov eax,01010101h; lock xadd [2ffeh],eax; mov [500h],eax;

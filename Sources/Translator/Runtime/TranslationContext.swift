@@ -88,6 +88,8 @@ public final class TranslationContext {
     }
     /// How often each loop's count was used up.
     var loopsCounted: [UInt64: UInt32] = [:]
+    /// The code that ran last was left before its first instruction, because an exit was requested.
+    public private(set) var wasLeftAtStart = false
     /// The code that ran last was left by a helper that has moved pc or changed the mode.
     public private(set) var wasLeftByHelper = false
 
@@ -468,6 +470,7 @@ public final class TranslationContext {
         let kind = state.load(fromByteOffset: StateLayout.exitKind, as: UInt32.self)
         let asked = state.load(fromByteOffset: StateLayout.helperExit, as: UInt32.self)
         wasLeftByHelper = asked == ExitKind.lookup.rawValue
+        wasLeftAtStart = kind == ExitKind.unitStart.rawValue
         if asked != 0 {
             state.storeBytes(of: 0, toByteOffset: StateLayout.helperExit, as: UInt32.self)
             if kind != ExitKind.lookup.rawValue {
