@@ -782,14 +782,6 @@ def joinedOthers(c):
     maps = {key: [{"containerID": 0, "hostID": 100000, "size": 1000}] for key in ["uidMappings", "gidMappings"]}
     b.linux["namespaces"] += [{"type": "user"}, {"type": "time"}]
     b.linux.update(maps, timeOffsets={"boottime": {"secs": 1000000}})
-    # Three things that the runtime does from outside, in the right one of two processes.
-    b.process.update({"rlimits": [{"type": "RLIMIT_NOFILE", "soft": 111, "hard": 112}], "oomScoreAdj": 123})
-    for offsets in [b.linux["timeOffsets"], None]:
-        if offsets is None:
-            del b.linux["timeOffsets"]
-        for _ in range(5):
-            b.sh("ulimit -n; cat /proc/self/oom_score_adj /proc/self/uid_map").run(seconds=20).expect(re.compile(r"^111\n123\n +0 +100000 +1000\n$"))
-    b.linux["timeOffsets"] = {"boottime": {"secs": 1000000}}
     b.sh("mount >/dev/null; touch /tmp/first; sleep 100; true")
     os.chmod(b.rootfs / "tmp", 0o777)
     expect(b.create() == 0 and b.oci("start", b.id).status == 0, b.output())

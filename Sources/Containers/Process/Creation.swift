@@ -32,8 +32,6 @@ final class Creation {
     /// The terminal's master end, when no console socket takes it.
     private var terminalSocket: Descriptor?
     private var hasArrived = false
-    /// Whether the maps of the new user namespace are written.
-    private var hasMaps = false
     private let log: Log
 
     /// Reads the configuration, notes what will be made and makes the cgroups.
@@ -145,14 +143,12 @@ final class Creation {
         loop: while true {
             switch try launch.next() {
             case .exists: try arrive(launch)
-            case .waits(.namespaces, let clones):
-                try launch.awaitProcess(clones: clones)
-                // The maps come first: with a time namespace beside the user namespace, before the last clone.
-                try writeMaps(launch.pid)
-                if clones == cloneCount { try setFromOutside(launch.pid) }
+            case .waits(.namespaces):
+                try launch.awaitProcess(clones: configuration.linux.timeOffsets.isEmpty ? cloneCount : 1)
+                try setFromOutside(launch.pid)
                 try launch.proceed()
-            case .waits(.createRuntime, let clones):
-                try launch.awaitProcess(clones: clones)
+            case .waits(.createRuntime):
+                try launch.awaitProcess(clones: cloneCount)
                 try arrive(launch)
                 let state = record.ociState(.creating, pid: launch.pid)
                 // The deprecated point counts as after `create`.
@@ -160,8 +156,8 @@ final class Creation {
                 try HookRunner.run(configuration.hooks.prestart, "prestart", state: before)
                 try HookRunner.run(configuration.hooks.createRuntime, "createRuntime", state: state)
                 try launch.proceed()
-            case .waits(.start, let clones):
-                try launch.awaitProcess(clones: clones)
+            case .waits(.start):
+                try launch.awaitProcess(clones: cloneCount)
                 try arrive(launch)
                 try note(launch.pid, isCreated: true)
                 try writePIDFile()
@@ -296,20 +292,15 @@ final class Creation {
         }
     }
 
-    private func writeMaps(_ pid: Int32) throws {
-        guard hasNewUser, !hasMaps else { return }
-        try UserNamespace.writeMaps(of: pid, uids: configuration.linux.uidMappings, gids: configuration.linux.gidMappings)
-        hasMaps = true
-    }
-
-    private var hasNewUser: Bool { configuration.linux.namespaces.contains { $0.kind == .user && $0.path == nil } }
-
     /// What only the runtime has the privilege for.
     private func setFromOutside(_ pid: Int32) throws {
         let linux = configuration.linux
+        if linux.namespaces.contains(where: { $0.kind == .user && $0.path == nil }) {
+            try UserNamespace.writeMaps(of: pid, uids: linux.uidMappings, gids: linux.gidMappings)
+        }
         try OutsideSettings.setOOMScore(configuration.process?.oomScoreAdjustment, of: pid)
         try NetworkDevices.move(linux.netDevices, to: pid)
-        if hasNewUser {
+        if linux.namespaces.contains(where: { $0.kind == .user && $0.path == nil }) {
             try OutsideSettings.setLimits(configuration.process?.limits ?? [], of: pid)
         }
     }

@@ -91,7 +91,7 @@ final class Execution {
         let launch = try Launch(built.plan, keeping: descriptors.map(\.number))
         self.launch = launch
         do {
-            try follow(launch, pidFile, context)
+            try follow(launch, built.plan.cloneCount, pidFile, context)
         } catch {
             launch.kill()
             throw error
@@ -101,19 +101,19 @@ final class Execution {
         return terminal
     }
 
-    private func follow(_ launch: Launch, _ pidFile: String?, _ context: PlanContext) throws {
+    private func follow(_ launch: Launch, _ cloneCount: Int, _ pidFile: String?, _ context: PlanContext) throws {
         var isStarted = false
         while true {
             switch try launch.next() {
-            case .waits(.namespaces, let clones):
-                try launch.awaitProcess(clones: clones)
+            case .waits(.namespaces):
+                try launch.awaitProcess(clones: cloneCount)
                 try OutsideSettings.setOOMScore(process.oomScoreAdjustment, of: launch.pid)
                 if context.joins.contains(where: { $0.kind == .user }) {
                     try OutsideSettings.setLimits(process.limits, of: launch.pid)
                 }
                 try launch.proceed()
-            case .waits(.start, let clones):
-                try launch.awaitProcess(clones: clones)
+            case .waits(.start):
+                try launch.awaitProcess(clones: cloneCount)
                 if let listener = configuration.linux.seccomp, listener.listenerPath != nil,
                    let file = descriptors.first(where: { $0.number == context.seccompState }) {
                     try SeccompState.write(record, listener, pid: launch.pid, status: .running, to: file)

@@ -19,8 +19,8 @@ final class Launch {
     enum Event {
         /// It exists, with all the namespaces.
         case exists
-        /// It waits at a sync point, after so many clones; `proceed` lets it go on.
-        case waits(SyncPoint, clones: Int)
+        /// It waits at a sync point; `proceed` lets it go on.
+        case waits(SyncPoint)
         /// It waits for `start`.
         case isCreated
         /// The channel is closed: the program runs, or the process has died.
@@ -63,7 +63,7 @@ final class Launch {
                 if clones.count == cloneCount { return .exists }
             case guise_message_sync.rawValue:
                 // The word of a process may come before its parent has told its number.
-                if let point = SyncPoint(rawValue: message.value & 0xFF) { return .waits(point, clones: Int(message.value >> 8)) }
+                if let point = SyncPoint(rawValue: message.value & 0xFF) { return .waits(point) }
             case guise_message_ready.rawValue: return .isCreated
             case guise_message_error.rawValue: throw Self.error(message)
             default: throw RuntimeError("The container's process sent an unknown message")
@@ -73,9 +73,7 @@ final class Launch {
 
     /// Waits until the number of the process that is at a sync point is known.
     func awaitProcess(clones count: Int) throws {
-        while clones.count < count {
-            if case .isExecuted = try next() { throw RuntimeError("The container's process ended during set-up") }
-        }
+        while clones.count < count { _ = try next() }
     }
 
     /// Lets a waiting process go on.
